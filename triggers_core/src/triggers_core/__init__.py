@@ -1,0 +1,78 @@
+"""triggers: run this task once these things have all happened.
+
+Everything public is here; a name that is not in ``__all__`` may change without notice.
+"""
+
+from triggers_core.config import Configuration, TaskConfig
+from triggers_core.errors import (
+    ConfigurationError,
+    DispatchError,
+    InstanceNotFound,
+    InvalidKwargs,
+    InvalidName,
+    InvalidReference,
+    InvalidTransition,
+    ManagerNotFound,
+    MaxRetriesExceeded,
+    NotRegistered,
+    PluginError,
+    RunnerNotFound,
+    SchemaVersionError,
+    StorageError,
+    StorageNotFound,
+    TaskNotFound,
+    TriggersError,
+)
+from triggers_core.execution import execute
+from triggers_core.hookspecs import hookimpl
+from triggers_core.instance import Status, TaskInstance
+from triggers_core.manager import TriggerManager
+from triggers_core.plugins import Plugins, default_plugins
+from triggers_core.reference import Reference
+from triggers_core.runner import BaseTaskRunner
+from triggers_core.storage.base import SessionReader, Storage, UnitOfWork
+from triggers_core.storage.memory import MemoryStorage
+from triggers_core.storage.sqlite import SqliteStorage
+from triggers_core.task import TaskContext, TaskInterruption, TriggerTask, trigger_task
+from triggers_core.work import FireOutcome
+
+__all__ = [
+    "BaseTaskRunner",
+    "Configuration",
+    "ConfigurationError",
+    "DispatchError",
+    "FireOutcome",
+    "InstanceNotFound",
+    "InvalidKwargs",
+    "InvalidName",
+    "InvalidReference",
+    "InvalidTransition",
+    "ManagerNotFound",
+    "MaxRetriesExceeded",
+    "MemoryStorage",
+    "NotRegistered",
+    "PluginError",
+    "Plugins",
+    "Reference",
+    "RunnerNotFound",
+    "SchemaVersionError",
+    "SessionReader",
+    "SqliteStorage",
+    "Status",
+    "Storage",
+    "StorageError",
+    "StorageNotFound",
+    "TaskConfig",
+    "TaskContext",
+    "TaskInstance",
+    "TaskInterruption",
+    "TaskNotFound",
+    "TriggerManager",
+    "TriggerTask",
+    "TriggersError",
+    "UnitOfWork",
+    "default_plugins",
+    "execute",
+    "hookimpl",
+    "trigger_task",
+]

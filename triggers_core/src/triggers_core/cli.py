@@ -1,0 +1,15 @@
+"""The ``triggers`` command, in the extra ``[cli]``."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+
+def main() -> None:
+    """Run the command line; without its libraries, say how to install them."""
+    if find_spec("typer") is None or find_spec("rich") is None:
+        sys.exit("the command line needs its extra: pip install 'triggers-core[cli]'")
+    from triggers_core import commands  # noqa: PLC0415 - needs the extra
+
+    commands.build()()

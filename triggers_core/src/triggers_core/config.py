@@ -1,0 +1,343 @@
+"""A configuration: which tasks there are and what each waits for (rules C1 to C9).
+
+Parsing checks everything before a :class:`Configuration` exists, so whoever holds one holds a
+valid one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Any
+
+from triggers_core.errors import ConfigurationError, InvalidKwargs, InvalidName
+from triggers_core.kwargs import encode_json
+from triggers_core.names import check_name
+
+DIRECTIVES = ("after", "run", "andEvery", "unless", "withParams", "using")
+
+ValidateDirective = Callable[[str, str, Any], bool]
+"""(task name, directive, value) → whether somebody claims the directive. Raises ValueError when
+the one who claims it finds the value wrong."""
+
+
+def nobody_claims(_task_name: str, _directive: str, _value: Any) -> bool:
+    """The validator where no plugin adds a directive."""
+    return False
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """One task's directives, checked.
+
+    Attributes:
+        name: the task's name; as a trigger, the name of its cascade.
+        after: the triggers that must all fire, in the order written.
+        run: the dotted name (or Celery task name) of what to run.
+        and_every: the trigger each further firing of which makes a further instance, or None.
+        unless: the triggers that, all fired, abandon an instance not yet scheduled.
+        with_params: trigger name (or any other key) → default kwargs.
+        using: the runner's name, or None for the manager's choice.
+        extras: the directives that the core does not know, as written.
+    """
+
+    name: str
+    after: tuple[str, ...]
+    run: str
+    and_every: str | None = None
+    unless: tuple[str, ...] = ()
+    with_params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    using: str | None = None
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def awaited(self) -> frozenset[str]:
+        """The triggers that an instance needs before it runs."""
+        return frozenset(self.after) | ({self.and_every} if self.and_every else frozenset())
+
+    @cached_property
+    def triggers(self) -> frozenset[str]:
+        """The triggers that an instance takes: awaited and ``unless``."""
+        return self.awaited | frozenset(self.unless)
+
+    @classmethod
+    def parse(
+        cls,
+        name: str,
+        directives: Mapping[str, Any],
+        validate_directive: ValidateDirective = nobody_claims,
+    ) -> TaskConfig:
+        """Return the task that ``directives`` describe.
+
+        Raises:
+            ConfigurationError: it names the task, the directive and what was expected.
+        """
+        _check_task_name(name)
+        if not isinstance(directives, Mapping):
+            raise ConfigurationError(
+                f"task {name!r}: expected a mapping of directives, not {type(directives).__name__}"
+            )
+        extras = {key: value for key, value in directives.items() if key not in DIRECTIVES}
+        for directive, value in extras.items():
+            _check_extra(name, directive, value, validate_directive)
+        for required in ("after", "run"):
+            if required not in directives:
+                raise ConfigurationError(f"task {name!r}: the directive {required!r} is missing")
+        after = _trigger_names(name, "after", directives["after"])
+        if name in after:
+            raise ConfigurationError(
+                f"task {name!r}: 'after' names the task itself, so it could never start; "
+                "a task can follow itself only through 'andEvery'"
+            )
+        return cls(
+            name=name,
+            after=after,
+            run=_run_target(name, directives["run"]),
+            and_every=_optional_name(name, "andEvery", "trigger", directives),
+            unless=(
+                _trigger_names(name, "unless", directives["unless"])
+                if "unless" in directives
+                else ()
+            ),
+            with_params=_params(name, directives.get("withParams", {})),
+            using=_optional_name(name, "using", "runner", directives),
+            extras=extras,
+        )
+
+    def to_directives(self) -> dict[str, Any]:
+        """Return the directives as they would be written: the inverse of :meth:`parse`."""
+        directives: dict[str, Any] = {"after": list(self.after), "run": self.run}
+        if self.and_every is not None:
+            directives["andEvery"] = self.and_every
+        if self.unless:
+            directives["unless"] = list(self.unless)
+        if self.with_params:
+            directives["withParams"] = self.with_params
+        if self.using is not None:
+            directives["using"] = self.using
+        return {**directives, **self.extras}
+
+
+class Configuration(Mapping[str, TaskConfig]):
+    """Task name → :class:`TaskConfig`, in the order written. Immutable."""
+
+    def __init__(self, tasks: Mapping[str, TaskConfig] | None = None) -> None:
+        self._tasks = dict(tasks or {})
+        self._by_trigger: dict[str, list[TaskConfig]] = {}
+        for task in self._tasks.values():
+            for trigger_name in sorted(task.triggers):
+                self._by_trigger.setdefault(trigger_name, []).append(task)
+
+    @classmethod
+    def parse(
+        cls,
+        configuration: Mapping[str, Mapping[str, Any]],
+        validate_directive: ValidateDirective = nobody_claims,
+    ) -> Configuration:
+        """Return the configuration, wholly checked.
+
+        Raises:
+            ConfigurationError: the first rule broken, naming the task and the directive.
+        """
+        if not isinstance(configuration, Mapping):
+            raise ConfigurationError(
+                "a configuration must be a mapping of task names to directives, "
+                f"not {type(configuration).__name__}"
+            )
+        return cls(
+            {
+                name: TaskConfig.parse(name, directives, validate_directive)
+                for name, directives in configuration.items()
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Configuration:
+        """Return the configuration that :meth:`to_json` wrote."""
+        return cls.parse(json.loads(text))
+
+    def to_json(self) -> str:
+        """Return the text that storages keep; :attr:`digest` is made from it."""
+        return self._json
+
+    def updated(self, other: Configuration) -> Configuration:
+        """Return a configuration in which the tasks of ``other`` are added or replaced."""
+        return Configuration({**self._tasks, **other._tasks})
+
+    def tasks_with(self, trigger_name: str) -> list[TaskConfig]:
+        """Return the tasks whose awaited or ``unless`` set has the trigger."""
+        return self._by_trigger.get(trigger_name, [])
+
+    def lint(self) -> list[str]:
+        """Return a warning for each cascade cycle (rule C9), naming the tasks on it in order."""
+        return [
+            "cascade cycle: " + " → ".join((*cycle, cycle[0])) + "; it runs for as long as its "
+            "tasks finish"
+            for cycle in _cycles(
+                {
+                    task.name: [follower.name for follower in self.tasks_with(task.name)]
+                    for task in self.values()
+                }
+            )
+        ]
+
+    @cached_property
+    def digest(self) -> str:
+        """A name for the content: equal configurations have equal digests."""
+        return hashlib.sha256(self._json.encode()).hexdigest()
+
+    @cached_property
+    def _json(self) -> str:
+        return encode_json(
+            {name: task.to_directives() for name, task in self._tasks.items()}, "configuration"
+        )
+
+    def __getitem__(self, name: str) -> TaskConfig:
+        return self._tasks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tasks)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __repr__(self) -> str:
+        return f"Configuration({', '.join(self._tasks)})"
+
+
+def _check_task_name(name: Any) -> None:
+    try:
+        check_name(name, "task")
+    except InvalidName as error:
+        raise ConfigurationError(str(error)) from None
+    if "#" in name:
+        raise ConfigurationError(f"task {name!r}: '#' is kept for instance names; leave it out")
+
+
+def _trigger_names(task_name: str, directive: str, value: Any) -> tuple[str, ...]:
+    where = f"task {task_name!r}, directive {directive!r}"
+    if isinstance(value, str):
+        raise ConfigurationError(
+            f"{where}: expected a list of trigger names, not the bare string {value!r}; "
+            f"write [{value!r}]"
+        )
+    if not isinstance(value, (list, tuple)) or not value:
+        raise ConfigurationError(
+            f"{where}: expected a list of one or more trigger names, not {value!r}"
+        )
+    for name in value:
+        _check_name_in(where, name, "trigger")
+    doubled = sorted({name for name in value if value.count(name) > 1})
+    if doubled:
+        raise ConfigurationError(f"{where}: {doubled[0]!r} is listed twice")
+    return tuple(value)
+
+
+def _optional_name(
+    task_name: str, directive: str, kind: str, directives: Mapping[str, Any]
+) -> str | None:
+    if directive not in directives:
+        return None
+    where = f"task {task_name!r}, directive {directive!r}"
+    value = directives[directive]
+    if isinstance(value, (list, tuple)):
+        raise ConfigurationError(f"{where}: expected one {kind} name, not a list: {value!r}")
+    return _check_name_in(where, value, kind)
+
+
+def _run_target(task_name: str, value: Any) -> str:
+    where = f"task {task_name!r}, directive 'run'"
+    if not isinstance(value, str):
+        raise ConfigurationError(
+            f"{where}: expected the task's dotted name as a str ('app.tasks.send'), "
+            f"not {type(value).__name__}"
+        )
+    return _check_name_in(where, value, "target")
+
+
+def _check_name_in(where: str, value: Any, kind: str) -> str:
+    try:
+        return check_name(value, kind)
+    except InvalidName as error:
+        raise ConfigurationError(f"{where}: {error}") from None
+
+
+def _params(task_name: str, value: Any) -> Mapping[str, Mapping[str, Any]]:
+    where = f"task {task_name!r}, directive 'withParams'"
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(
+            f"{where}: expected a mapping of trigger names to kwargs, not {type(value).__name__}"
+        )
+    for key, kwargs in value.items():
+        if not isinstance(kwargs, Mapping):
+            raise ConfigurationError(
+                f"{where}: expected a mapping of kwargs for {key!r}, not {kwargs!r}"
+            )
+    copied: dict[str, dict[str, Any]] = _json_copy(
+        where, {key: dict(kwargs) for key, kwargs in value.items()}
+    )
+    return copied
+
+
+def _check_extra(
+    task_name: str, directive: Any, value: Any, validate_directive: ValidateDirective
+) -> None:
+    if not isinstance(directive, str):
+        raise ConfigurationError(
+            f"task {task_name!r}: a directive's name must be a str, not {directive!r}"
+        )
+    where = f"task {task_name!r}, directive {directive!r}"
+    _json_copy(where, value)
+    try:
+        claimed = validate_directive(task_name, directive, value)
+    except ValueError as error:
+        raise ConfigurationError(f"{where}: {error}") from error
+    if claimed:
+        return
+    for known in DIRECTIVES:
+        if _looks_like(directive, known):
+            raise ConfigurationError(f"{where} is unknown; did you mean {known!r}?")
+
+
+def _json_copy(where: str, value: Any) -> Any:
+    try:
+        return json.loads(encode_json(value, where))
+    except InvalidKwargs as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def _looks_like(directive: str, known: str) -> bool:
+    plain = directive.replace("_", "").replace("-", "").lower()
+    return bool(get_close_matches(plain, [known.lower()], cutoff=0.75))
+
+
+def _cycles(followers: Mapping[str, list[str]]) -> list[tuple[str, ...]]:
+    """Return one cycle through each strongly connected set of tasks, first-written task first."""
+    cycles: list[tuple[str, ...]] = []
+    seen: set[str] = set()
+    for start in followers:
+        if start in seen:
+            continue
+        path = _path_back(start, followers)
+        if path:
+            cycles.append(path)
+            seen.update(path)
+    return cycles
+
+
+def _path_back(start: str, followers: Mapping[str, list[str]]) -> tuple[str, ...] | None:
+    """Return the shortest path of tasks from ``start`` back to it, or None."""
+    paths: list[tuple[str, ...]] = [(start,)]
+    reached: set[str] = set()
+    for path in paths:
+        for follower in followers[path[-1]]:
+            if follower == start:
+                return path
+            if follower not in reached:
+                reached.add(follower)
+                paths.append((*path, follower))
+    return None

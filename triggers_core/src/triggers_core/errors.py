@@ -1,0 +1,85 @@
+"""Every error that triggers raises, as one small hierarchy.
+
+Each message names what is at fault, what was expected and what to do next, so that the text
+alone is enough to act on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class TriggersError(Exception):
+    """The root: ``except TriggersError`` catches whatever this framework raises on purpose."""
+
+
+class ConfigurationError(TriggersError, ValueError):
+    """A configuration breaks a rule. Nothing of it was applied."""
+
+
+class InvalidName(TriggersError, ValueError):
+    """A session, task, trigger, event or alias name cannot be used. Nothing was changed."""
+
+
+class InvalidKwargs(TriggersError, ValueError):
+    """Kwargs are not a mapping of JSON values. Nothing was changed."""
+
+
+class InvalidTransition(TriggersError):
+    """An instance cannot go from its status to the one asked for. Nothing was changed."""
+
+
+class InstanceNotFound(TriggersError, LookupError):
+    """The session has no instance of that name."""
+
+
+class TaskNotFound(TriggersError, LookupError):
+    """A ``run`` target does not lead to a task."""
+
+
+class MaxRetriesExceeded(TriggersError):
+    """A task asked for another retry after its last one; its instance is recorded as failed."""
+
+
+class InvalidReference(TriggersError, ValueError):
+    """A message to a worker is not a reference to an instance."""
+
+
+class NotRegistered(TriggersError, LookupError):
+    """Nothing of that name is registered with the plugins in use."""
+
+
+class RunnerNotFound(NotRegistered):
+    """No task runner of that name is installed."""
+
+
+class ManagerNotFound(NotRegistered):
+    """No manager class of that name is registered."""
+
+
+class StorageNotFound(NotRegistered):
+    """No storage is known by that alias, or no storage class by that URL scheme."""
+
+
+class PluginError(TriggersError):
+    """A plugin, runner, manager or storage is registered wrongly; the message says by whom."""
+
+
+class StorageError(TriggersError):
+    """The store cannot be used. What was committed before stands; this change was not made."""
+
+
+class SchemaVersionError(StorageError):
+    """The store was written by a newer version of triggers, or by something else."""
+
+
+class DispatchError(TriggersError):
+    """The change is committed, but not every scheduled instance reached its runner.
+
+    Do not fire the trigger again: it is recorded. ``recover`` will send the instances named in
+    ``instance_names``. The first runner's error is the ``__cause__``.
+    """
+
+    def __init__(self, message: str, instance_names: Iterable[str]) -> None:
+        super().__init__(message)
+        self.instance_names: tuple[str, ...] = tuple(instance_names)

@@ -1,0 +1,185 @@
+"""The worker's side: claim an instance, run its task, record how it ended (rules X1 to X5)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from triggers_core.errors import InvalidKwargs, MaxRetriesExceeded
+from triggers_core.instance import Status, TaskInstance
+from triggers_core.kwargs import encode_kwargs, merge_kwargs
+from triggers_core.task import (
+    RetryRequested,
+    SkipRequested,
+    TaskContext,
+    TriggerTask,
+)
+from triggers_core.work import Work, change
+
+if TYPE_CHECKING:
+    from triggers_core.manager import TriggerManager
+    from triggers_core.runner import BaseTaskRunner
+
+_logger = logging.getLogger(__name__)
+
+
+def execute(
+    manager: TriggerManager,
+    task_instance: TaskInstance,
+    *,
+    runner: BaseTaskRunner | None = None,
+) -> TaskInstance | None:
+    """Run a scheduled instance to its end, cascade included. Every runner calls this.
+
+    Waits for the instance's ``not_before`` first. Safe to call twice with the same instance,
+    from anywhere: the call that claims it runs it, the other returns at once.
+
+    Args:
+        task_instance: as it was dispatched; its attempt is compared with the store's.
+        runner: whose ``resolve`` finds the task; None for the manager's.
+
+    Returns:
+        The instance as it ended, or None when it was not this call's to run.
+
+    Raises:
+        DispatchError: the task ran and its end is recorded, but an instance that its cascade
+            scheduled reached no runner.
+        StorageError: the claim or the end could not be recorded.
+        InstanceNotFound: the session has no such instance.
+    """
+    _wait_until(task_instance.not_before, manager)
+    instance = _claim(manager, task_instance)
+    if instance is None:
+        return None
+    context = TaskContext(manager, instance, _kwargs_for(manager, instance))
+    try:
+        task = runner.resolve(manager, instance) if runner else manager.resolve(instance)
+    except Exception as error:
+        return _fail(context, error)
+    try:
+        result = manager.plugins.hook.triggers_execute(context=context, task=task)
+        text = encode_kwargs(result, f"task {instance.task_name!r}, result")
+    except SkipRequested as skip:
+        return _skip(context, skip)
+    except RetryRequested as retry:
+        return _retry(context, retry, task)
+    except Exception as error:
+        return _fail(context, error)
+    except BaseException as error:
+        _fail(context, error)
+        raise
+    return _finish(context, text)
+
+
+def _wait_until(not_before: float, manager: TriggerManager) -> None:
+    """A runner that can delay work has waited already; this makes the rest keep X4 too."""
+    while (remaining := not_before - manager.storage.now()) > 0:
+        time.sleep(remaining)
+
+
+def _claim(manager: TriggerManager, dispatched: TaskInstance) -> TaskInstance | None:
+    """Return the instance as running, or None when it is not to be run (X1)."""
+    with change(manager) as work:
+        current = work.find(dispatched.name)
+        if current.status is Status.SCHEDULED and current.attempt == dispatched.attempt:
+            return work.change_to(current, Status.RUNNING)
+    _logger.info(
+        "session %r: dropped a message for %s, attempt %d: it is %s, attempt %d",
+        manager.session_uid,
+        dispatched.name,
+        dispatched.attempt,
+        current.status,
+        current.attempt,
+    )
+    return None
+
+
+def _kwargs_for(manager: TriggerManager, instance: TaskInstance) -> dict[str, dict[str, Any]]:
+    return merge_kwargs(manager.task_config(instance).with_params, instance.trigger_kwargs)
+
+
+def _finish(context: TaskContext, text: str) -> TaskInstance | None:
+    def finish(work: Work, instance: TaskInstance) -> TaskInstance:
+        result = json.loads(text)
+        finished = work.change_to(instance.with_metadata(result=result), Status.FINISHED)
+        work.fire(instance.task_name, result)
+        return finished
+
+    return _end(context, finish)
+
+
+def _skip(context: TaskContext, skip: SkipRequested) -> TaskInstance | None:
+    try:
+        text = encode_kwargs(skip.result, f"task {context.instance.task_name!r}, skip")
+    except InvalidKwargs as error:
+        return _fail(context, error)
+
+    def end(work: Work, instance: TaskInstance) -> TaskInstance:
+        return work.skip(instance, cascade=skip.cascade, result=json.loads(text))
+
+    return _end(context, end)
+
+
+def _retry(context: TaskContext, retry: RetryRequested, task: TriggerTask) -> TaskInstance | None:
+    attempt = context.attempt
+    if attempt > task.max_retries:
+        exceeded = MaxRetriesExceeded(
+            f"task {context.instance.task_name!r} asked for a retry after attempt {attempt}, "
+            f"and its max_retries is {task.max_retries}"
+        )
+        exceeded.__cause__ = retry.__context__
+        return _fail(context, exceeded)
+    cooldown = task.cooldown if retry.cooldown is None else retry.cooldown
+
+    def end(work: Work, instance: TaskInstance) -> TaskInstance:
+        if retry.__context__ is not None:
+            instance = instance.with_metadata(error=_described(retry.__context__))
+        work.replay(
+            instance,
+            attempt=attempt + 1,
+            config_digest=instance.config_digest,
+            not_before=work.at + cooldown if cooldown else 0.0,
+        )
+        return work.find(instance.name)
+
+    return _end(context, end)
+
+
+def _fail(context: TaskContext, error: BaseException) -> TaskInstance | None:
+    def fail(work: Work, instance: TaskInstance) -> TaskInstance:
+        return work.change_to(instance.with_metadata(error=_described(error)), Status.FAILED)
+
+    return _end(context, fail)
+
+
+def _end(
+    context: TaskContext, end: Callable[[Work, TaskInstance], TaskInstance]
+) -> TaskInstance | None:
+    """Record the end in one transaction, if the instance is still this execution's."""
+    manager, running = context.manager, context.instance
+    with change(manager) as work:
+        current = work.find(running.name)
+        if current.status is Status.RUNNING and current.attempt == running.attempt:
+            if context.logger.kept:
+                current = current.with_metadata(logs=context.logger.kept)
+            return end(work, current)
+    _logger.warning(
+        "session %r: %s, attempt %d, ended, but it is %s by now; this end is not recorded",
+        manager.session_uid,
+        running.name,
+        running.attempt,
+        current.status,
+    )
+    return None
+
+
+def _described(error: BaseException) -> dict[str, str]:
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "traceback": "".join(traceback.format_exception(error)),
+    }

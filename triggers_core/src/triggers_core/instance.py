@@ -1,0 +1,142 @@
+"""A task instance: one execution that is awaited, under way or over.
+
+The table of allowed transitions stands here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+from triggers_core.errors import InstanceNotFound, InvalidTransition
+
+
+class Status(str, Enum):
+    """Where an instance stands. The value is what storages keep."""
+
+    UNSTARTED = "unstarted"
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+    REPLAYED = "replayed"
+    SKIPPED = "skipped"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+_MAX_DIGITS = 15
+"""Of an instance's number: every one that long fits a database's 64-bit integer."""
+
+ACTIVE = frozenset({Status.SCHEDULED, Status.RUNNING})
+"""The statuses of an instance that a runner has, or should have."""
+
+TRANSITIONS: Mapping[Status, frozenset[Status]] = {
+    Status.UNSTARTED: frozenset({Status.SCHEDULED, Status.ABANDONED}),
+    Status.SCHEDULED: frozenset({Status.RUNNING}),
+    Status.RUNNING: frozenset({Status.FINISHED, Status.FAILED, Status.REPLAYED, Status.SKIPPED}),
+    Status.FAILED: frozenset({Status.REPLAYED, Status.SKIPPED}),
+    Status.FINISHED: frozenset(),
+    Status.ABANDONED: frozenset(),
+    Status.REPLAYED: frozenset(),
+    Status.SKIPPED: frozenset(),
+}
+
+
+@dataclass(frozen=True)
+class TaskInstance:
+    """One instance, as it stood when it was read. Times are seconds since the epoch, UTC.
+
+    Attributes:
+        session_uid: the session that it belongs to.
+        task_name: the task, as the configuration names it.
+        number: 0, 1, 2, … within the task and session; never used twice.
+        config_digest: the configuration that it was made under, and lives by.
+        status: where it stands.
+        attempt: 1 for the first try; a retry's clone has one more.
+        parent: the name of the instance that this one replays, or None.
+        trigger_kwargs: trigger name → the kwargs that it took when that trigger fired.
+        waits_for: the awaited and ``unless`` triggers that have not fired for it yet; empty
+            once it is no longer unstarted.
+        not_before: no runner starts it before this time; 0 for at once.
+        created_at: when it was made.
+        changed_at: when its status last changed.
+        lease_expires_at: while it runs, when its worker counts as lost; else None.
+        metadata: what happened to it: ``result``, ``error`` (type, message, traceback),
+            ``logs`` and ``logs_resolved``.
+    """
+
+    session_uid: str
+    task_name: str
+    number: int
+    config_digest: str
+    status: Status
+    created_at: float
+    changed_at: float
+    attempt: int = 1
+    parent: str | None = None
+    trigger_kwargs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    waits_for: frozenset[str] = frozenset()
+    not_before: float = 0.0
+    lease_expires_at: float | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """``task#number``, unique in the session."""
+        return f"{self.task_name}#{self.number}"
+
+    @property
+    def is_resolved(self) -> bool:
+        """False while an error or a logged warning still asks for a person's attention.
+
+        A retried instance is resolved by its clone, and one that was skipped after it failed by
+        whoever skipped it.
+        """
+        if self.metadata.get("logs_resolved"):
+            return True
+        return self.status is not Status.FAILED and not self.metadata.get("logs")
+
+    def to(self, status: Status, *, at: float, **changes: Any) -> TaskInstance:
+        """Return this instance in another status.
+
+        Raises:
+            InvalidTransition: :data:`TRANSITIONS` has no such step.
+        """
+        allowed = TRANSITIONS[self.status]
+        if status not in allowed:
+            steps = " or ".join(sorted(allowed)) or "nothing: that is final"
+            raise InvalidTransition(
+                f"instance {self.name} of session {self.session_uid!r} is {self.status} and "
+                f"cannot become {status}; from {self.status} it can become {steps}"
+            )
+        return replace(
+            self,
+            status=status,
+            changed_at=at,
+            waits_for=frozenset(),
+            lease_expires_at=changes.pop("lease_expires_at", None),
+            **changes,
+        )
+
+    def with_metadata(self, **entries: Any) -> TaskInstance:
+        """Return this instance with entries added to its metadata."""
+        return replace(self, metadata={**self.metadata, **entries})
+
+
+def split_instance_name(name: str) -> tuple[str, int]:
+    """Return (task name, number) of ``task#number``.
+
+    Raises:
+        InstanceNotFound: the name does not have that form.
+    """
+    task_name, mark, number = name.rpartition("#") if isinstance(name, str) else ("", "", "")
+    if not (
+        task_name and mark and number.isascii() and number.isdigit() and len(number) <= _MAX_DIGITS
+    ):
+        raise InstanceNotFound(f"{name!r} is no instance name; one looks like 't_task#0'")
+    return task_name, int(number)

@@ -1,0 +1,98 @@
+"""Kwargs as the framework keeps them: checked before they are stored, copied as they are read.
+
+What cannot be JSON is refused here, before anything has changed, with the path to the culprit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from triggers_core.errors import InvalidKwargs
+
+MAX_DEPTH = 64
+"""Levels of nesting; more is taken for a structure that contains itself."""
+
+
+def encode_kwargs(kwargs: Mapping[str, Any] | None, owner: str) -> str:
+    """Return ``kwargs`` as JSON text; None counts as no kwargs.
+
+    Args:
+        owner: whose kwargs these are, to begin the error with ("trigger 'paid'").
+
+    Raises:
+        InvalidKwargs: not a mapping, a key that is no string, a value that JSON has no form
+            for (NaN and infinities included), or nesting over :data:`MAX_DEPTH`.
+    """
+    if kwargs is None:
+        return "{}"
+    if not isinstance(kwargs, Mapping):
+        raise InvalidKwargs(
+            f"{owner}: kwargs must be a mapping of names to JSON values, "
+            f"not {type(kwargs).__name__}"
+        )
+    return encode_json(dict(kwargs), owner)
+
+
+def encode_json(value: Any, owner: str) -> str:
+    """Return any JSON value as text. Raises InvalidKwargs as :func:`encode_kwargs` does."""
+    _check(value, owner, "", 0)
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise InvalidKwargs(f"{owner}: kwargs cannot be written as JSON: {error}") from error
+
+
+def merge_kwargs(defaults: Mapping[str, Any], fired: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``fired`` merged recursively over ``defaults`` (rule C5).
+
+    Mappings merge key by key; for anything else, lists included, the fired value replaces the
+    default. The result shares nothing with either side.
+    """
+    merged = {key: _copy(value) for key, value in defaults.items()}
+    for key, value in fired.items():
+        default = defaults.get(key)
+        if isinstance(default, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge_kwargs(default, value)
+        else:
+            merged[key] = _copy(value)
+    return merged
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    return value
+
+
+def _check(value: Any, owner: str, path: str, depth: int) -> None:
+    if value is None or isinstance(value, (str, int)):
+        return
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidKwargs(f"{owner}: {path} is {value}, which JSON has no form for")
+        return
+    if depth > MAX_DEPTH:
+        raise InvalidKwargs(
+            f"{owner}: {path[:60]}… is nested over {MAX_DEPTH} levels, or contains itself"
+        )
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise InvalidKwargs(
+                    f"{owner}: key {key!r}{f' in {path}' if path else ''} is "
+                    f"{type(key).__name__}; JSON keys must be str"
+                )
+            _check(item, owner, f"{path}.{key}" if path else key, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            _check(item, owner, f"{path}[{index}]", depth + 1)
+    else:
+        raise InvalidKwargs(
+            f"{owner}: {path} is {type(value).__name__}, which JSON has no form for; "
+            "fire a str, number, bool, None, list or dict"
+        )

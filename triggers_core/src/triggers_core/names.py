@@ -1,0 +1,31 @@
+"""What may be the name of a session, a task, a trigger, an event or an alias."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from triggers_core.errors import InvalidName
+
+MAX_NAME_LENGTH = 255
+"""Characters. The longest name that every supported database can index."""
+
+
+def check_name(name: Any, kind: str) -> str:
+    """Return ``name`` when it can be the name of a ``kind`` ("trigger", "session", …).
+
+    Raises:
+        InvalidName: it is no string, empty, longer than :data:`MAX_NAME_LENGTH`, has spaces at
+            an end, or holds a character that cannot be printed (line breaks, NUL, lone
+            surrogates).
+    """
+    if not isinstance(name, str):
+        raise InvalidName(f"a {kind} name must be a str, not {type(name).__name__}: {name!r}")
+    if not name or name != name.strip():
+        raise InvalidName(f"{kind} name {name!r} is empty or has spaces at an end; trim it")
+    if len(name) > MAX_NAME_LENGTH:
+        raise InvalidName(
+            f"{kind} name {name[:40]!r}… has {len(name)} characters; use at most {MAX_NAME_LENGTH}"
+        )
+    if not name.isprintable():
+        raise InvalidName(f"{kind} name {name!r} holds a character that cannot be printed")
+    return name

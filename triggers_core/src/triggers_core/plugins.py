@@ -1,0 +1,352 @@
+"""Who is registered: hook plugins, runners, managers and storages.
+
+One :class:`Plugins` holds them all, so that a test or an application can have its own;
+:func:`default_plugins` is the one that a process uses where none is named.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from triggers_core import hookspecs
+from triggers_core.errors import (
+    ManagerNotFound,
+    PluginError,
+    RunnerNotFound,
+    StorageNotFound,
+    TaskNotFound,
+)
+from triggers_core.hookspecs import PROJECT_NAME, hookimpl
+from triggers_core.registry import Registry
+from triggers_core.runner import BaseTaskRunner
+from triggers_core.storage.base import DEFAULT_ALIAS, Storage
+from triggers_core.task import Result, TaskContext, TriggerTask, as_task
+
+if TYPE_CHECKING:
+    from triggers_core.instance import TaskInstance
+    from triggers_core.manager import TriggerManager
+
+STORAGE_VARIABLE = "TRIGGERS_STORAGE"
+"""The environment variable with the URL of the storage whose alias is ``default``."""
+
+OBSERVERS = (
+    "triggers_fired",
+    "triggers_status_changed",
+    "triggers_replayed",
+    "triggers_skipped",
+    "triggers_settled",
+)
+
+_logger = logging.getLogger(__name__)
+
+
+class Plugins:
+    """The plugins in use, thread-safe to read; register before work begins.
+
+    Args:
+        load_entry_points: False to know only what is registered in code.
+    """
+
+    def __init__(self, *, load_entry_points: bool = True) -> None:
+        self.runners: Registry[BaseTaskRunner] = Registry(
+            "task runner",
+            "triggers.runners",
+            _check_runner,
+            RunnerNotFound,
+            load_entry_points=load_entry_points,
+        )
+        self.managers: Registry[TriggerManager] = Registry(
+            "manager",
+            "triggers.managers",
+            _check_manager,
+            ManagerNotFound,
+            load_entry_points=load_entry_points,
+        )
+        self.storages: Registry[Storage] = Registry(
+            "storage",
+            "triggers.storages",
+            _check_storage,
+            StorageNotFound,
+            load_entry_points=load_entry_points,
+        )
+        self._running: dict[str, BaseTaskRunner] = {}
+        self._open: dict[str, Storage] = {}
+        self._offered_runners: dict[str, list[str]] = {}
+        self._building = threading.Lock()
+        self._pluggy = pluggy.PluginManager(PROJECT_NAME)
+        self._pluggy.add_hookspecs(hookspecs)
+        self._pluggy.register(_CoreHooks(), "triggers-core")
+        if load_entry_points:
+            self._load_plugins()
+
+    @property
+    def hook(self) -> pluggy.HookRelay:
+        """The hooks, to call them."""
+        return self._pluggy.hook
+
+    def register(self, plugin: object, name: str | None = None) -> str:
+        """Register an object or module with hookimpls; return the name that it goes by.
+
+        Raises:
+            PluginError: a hookimpl fits no hook, an observer is a wrapper, a runner offered is
+                none, or the plugin is registered already. Nothing of it stays registered.
+        """
+        try:
+            registered = self._pluggy.register(plugin, name)
+        except (ValueError, pluggy.PluginValidationError) as error:
+            self._forget(plugin)
+            raise PluginError(f"plugin {name or plugin!r}: {error}") from error
+        assert registered is not None  # pluggy returns None only for blocked names
+        try:
+            self._pluggy.check_pending()
+            self._check_observers(plugin)
+            self._offer_runners(plugin, registered)
+        except pluggy.PluginValidationError as error:
+            self._forget(plugin)
+            raise PluginError(
+                f"plugin {registered!r}: {error}; triggers_core.hookspecs lists the hooks"
+            ) from error
+        except BaseException:
+            self._forget(plugin)
+            raise
+        return registered
+
+    def unregister(self, plugin: object) -> None:
+        """Take a plugin, and the runners that it offered, out again.
+
+        Raises:
+            PluginError: it is not registered.
+        """
+        if not self._pluggy.is_registered(plugin):
+            raise PluginError(f"plugin {plugin!r} is not registered")
+        self._forget(plugin)
+
+    def plugin_names(self) -> list[str]:
+        """Return the names of the registered plugins, the core's own included, sorted."""
+        return sorted(name for name, _ in self._pluggy.list_name_plugin())
+
+    def runner(self, name: str, asked_by: str = "") -> BaseTaskRunner:
+        """Return the runner of that name, built at the first call and kept.
+
+        Args:
+            asked_by: begins the message when it cannot be had ("task 't_pay'").
+
+        Raises:
+            RunnerNotFound: none is installed; the message says what is, and what to install.
+            PluginError: it is installed, but registered wrongly or cannot be built.
+        """
+        with self._building:
+            if name not in self._running:
+                self._running[name] = self._build_runner(name, asked_by)
+            return self._running[name]
+
+    def use_runner(self, runner: BaseTaskRunner) -> None:
+        """Use this object as the runner of its name, in place of one built without arguments.
+
+        Raises:
+            PluginError: it is no runner, or one of that name is in use already.
+        """
+        name = self.runners.add(type(runner))
+        with self._building:
+            if name in self._running:
+                raise PluginError(f"a task runner {name!r} is in use already")
+            self._running[name] = runner
+
+    def check_runner(self, name: str, asked_by: str = "") -> None:
+        """Raise RunnerNotFound, as :meth:`runner` does, unless the name is offered. Imports
+        nothing."""
+        if name not in self.runners.names():
+            self.runners.load(name, _runner_advice(name, asked_by))
+
+    def storage(self, alias: str = DEFAULT_ALIAS) -> Storage:
+        """Return the storage of that alias: one given to :meth:`add_storage`, or for
+        ``default`` the one at the URL in ``TRIGGERS_STORAGE``.
+
+        Raises:
+            StorageNotFound: there is none; the message says how to name one.
+        """
+        with self._building:
+            if alias not in self._open:
+                url = os.environ.get(STORAGE_VARIABLE)
+                if alias != DEFAULT_ALIAS or not url:
+                    known = ", ".join(sorted(self._open)) or "none"
+                    raise StorageNotFound(
+                        f"no storage has the alias {alias!r} (known: {known}); "
+                        f"call plugins.add_storage(…) at start-up, or for {DEFAULT_ALIAS!r} "
+                        f"set {STORAGE_VARIABLE} to a URL such as sqlite:///triggers.db"
+                    )
+                self._open[alias] = self.open_storage(url)
+            return self._open[alias]
+
+    def add_storage(self, storage: Storage) -> None:
+        """Make a storage known by its alias, to the managers and workers of this process.
+
+        Raises:
+            PluginError: another storage has the alias.
+        """
+        with self._building:
+            if self._open.setdefault(storage.alias, storage) is not storage:
+                raise PluginError(
+                    f"the storage alias {storage.alias!r} is taken by "
+                    f"{self._open[storage.alias]!r}; give this one another alias"
+                )
+
+    def open_storage(self, url: str, *, alias: str = DEFAULT_ALIAS) -> Storage:
+        """Return a new storage at a URL, by the class registered for its scheme.
+
+        Raises:
+            StorageNotFound: no storage class is registered for the scheme.
+            StorageError: the class does not understand the URL.
+        """
+        scheme = url.partition(":")[0]
+        advice = "; pip install triggers-postgres" if scheme.startswith("postgres") else ""
+        return self.storages.load(scheme, advice).from_url(url, alias=alias)
+
+    def has_hook(self, hook_name: str) -> bool:
+        """Return whether anybody implements the hook, the core's own defaults included."""
+        return bool(self._caller(hook_name).get_hookimpls())
+
+    def observe(self, observer: str, **arguments: Any) -> None:
+        """Call every implementation of an observer, the latest registered first.
+
+        What one raises is logged with the plugin's name, and the next is called.
+        """
+        for implementation in reversed(self._caller(observer).get_hookimpls()):
+            try:
+                implementation.function(*(arguments[name] for name in implementation.argnames))
+            except Exception:
+                _logger.exception(
+                    "plugin %r failed in %s; nothing is undone by that",
+                    implementation.plugin_name,
+                    observer,
+                )
+
+    def _caller(self, hook_name: str) -> pluggy.HookCaller:
+        caller: pluggy.HookCaller = getattr(self._pluggy.hook, hook_name)
+        return caller
+
+    def _build_runner(self, name: str, asked_by: str) -> BaseTaskRunner:
+        runner_class = self.runners.load(name, _runner_advice(name, asked_by))
+        try:
+            return runner_class()
+        except Exception as error:
+            raise PluginError(
+                f"task runner {name!r} cannot be built: {runner_class.__qualname__}() raised "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    def _load_plugins(self) -> None:
+        for entry_point in metadata.entry_points(group="triggers.plugins"):
+            distribution = entry_point.dist.name if entry_point.dist else "(unknown)"
+            try:
+                plugin = entry_point.load()
+            except Exception as error:
+                raise PluginError(
+                    f"plugin {entry_point.name!r}: the entry point {entry_point.value!r} of the "
+                    f"distribution {distribution} fails to import: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+            try:
+                self.register(plugin, entry_point.name)
+            except PluginError as error:
+                raise PluginError(f"the distribution {distribution}: {error}") from error
+
+    def _check_observers(self, plugin: object) -> None:
+        for observer in OBSERVERS:
+            for implementation in self._caller(observer).get_hookimpls():
+                if implementation.plugin is plugin and (
+                    implementation.wrapper or implementation.hookwrapper
+                ):
+                    raise PluginError(
+                        f"plugin {implementation.plugin_name!r}: {observer} is an observer and "
+                        "cannot be a wrapper; implement it as a plain @hookimpl"
+                    )
+
+    def _offer_runners(self, plugin: object, plugin_name: str) -> None:
+        others = [other for other in self._pluggy.get_plugins() if other is not plugin]
+        caller = self._pluggy.subset_hook_caller("triggers_runners", others)
+        source = f"plugin {plugin_name!r}"
+        offered = self._offered_runners.setdefault(plugin_name, [])
+        try:
+            offers: list[Sequence[type[BaseTaskRunner]]] = caller()
+        except Exception as error:
+            raise PluginError(
+                f"{source} failed in triggers_runners: {type(error).__name__}: {error}"
+            ) from error
+        for runner_class in (runner_class for offer in offers for runner_class in offer):
+            offered.append(self.runners.add(runner_class, source))
+
+    def _forget(self, plugin: object) -> None:
+        name = self._pluggy.get_name(plugin)
+        if name is None:
+            return
+        self._pluggy.unregister(plugin)
+        for runner_name in self._offered_runners.pop(name, []):
+            self.runners.remove(runner_name)
+            self._running.pop(runner_name, None)
+
+
+@cache
+def default_plugins() -> Plugins:
+    """Return this process's plugins, built with all entry points at the first call."""
+    return Plugins()
+
+
+class _CoreHooks:
+    """What the core itself does at the hooks that return something: last, if nobody else did."""
+
+    @hookimpl(trylast=True)
+    def triggers_run(
+        self, runner: BaseTaskRunner, manager: TriggerManager, task_instance: TaskInstance
+    ) -> bool:
+        runner.run(manager=manager, task_instance=task_instance)
+        return True
+
+    @hookimpl(trylast=True)
+    def triggers_resolve_task(self, target: str) -> TriggerTask:
+        module_name, _, attribute = target.rpartition(".")
+        try:
+            found = getattr(import_module(module_name), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise TaskNotFound(
+                f"run target {target!r} cannot be imported ({error}); expected the dotted name "
+                "of a task, 'package.module.task', that this process can import"
+            ) from error
+        return as_task(found, target)
+
+    @hookimpl(trylast=True)
+    def triggers_execute(self, context: TaskContext, task: TriggerTask) -> Result:
+        return task.run(context)
+
+
+def _runner_advice(name: str, asked_by: str) -> str:
+    return f"{f', asked for by {asked_by}' if asked_by else ''}; pip install triggers-{name}"
+
+
+def _check_runner(offered: object) -> type[BaseTaskRunner]:
+    if isinstance(offered, type) and issubclass(offered, BaseTaskRunner):
+        if offered.__abstractmethods__:
+            raise TypeError("expected a class that defines run(self, manager, task_instance)")
+        return offered
+    raise TypeError("expected a subclass of triggers_core.BaseTaskRunner")
+
+
+def _check_storage(offered: object) -> type[Storage]:
+    if isinstance(offered, type) and issubclass(offered, Storage):
+        return offered
+    raise TypeError("expected a subclass of triggers_core.Storage")
+
+
+def _check_manager(offered: object) -> type[TriggerManager]:
+    # TriggerManager is built on this module, so it is known here by what marks it.
+    if isinstance(offered, type) and hasattr(offered, "default_task_runner_name"):
+        return offered
+    raise TypeError("expected a subclass of triggers_core.TriggerManager")

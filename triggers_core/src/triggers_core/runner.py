@@ -1,0 +1,48 @@
+"""The contract of a task runner: the one class that a third party subclasses."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from triggers_core.instance import TaskInstance
+    from triggers_core.manager import TriggerManager
+    from triggers_core.task import TriggerTask
+
+
+class BaseTaskRunner(ABC):
+    """Takes scheduled instances to where they run.
+
+    The framework builds one object for each :class:`~triggers_core.Plugins`, without arguments,
+    at the first dispatch. Its :meth:`run` is called from many threads at once.
+
+    Attributes:
+        name: unique; equals the name of the entry point in ``triggers.runners``.
+        capabilities: what this runner offers beyond the contract, for the conformance suite:
+            ``"join"`` (``join_all(timeout=None)`` waits for all work), ``"cooldown"`` (waits
+            for ``task_instance.not_before`` without keeping a worker busy), ``"remote"``
+            (another process runs the task), ``"inline"`` (:meth:`run` returns only after it).
+    """
+
+    name: ClassVar[str]
+    capabilities: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def run(self, manager: TriggerManager, task_instance: TaskInstance) -> None:
+        """Accept the work and return; whoever carries it out calls
+        :func:`triggers_core.execute`, which claims the instance first, so that passing the same
+        instance on twice is safe.
+
+        An exception means that the work was not accepted: the caller gets a ``DispatchError``,
+        and ``recover`` dispatches the instance again.
+        """
+
+    def resolve(self, manager: TriggerManager, task_instance: TaskInstance) -> TriggerTask:
+        """Return the task that the instance runs. Override to look tasks up elsewhere.
+
+        Raises:
+            TaskNotFound: the ``run`` target leads nowhere.
+            ConfigurationError: it leads to something that is no task.
+        """
+        return manager.resolve(task_instance)

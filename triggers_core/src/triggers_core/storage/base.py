@@ -1,0 +1,237 @@
+"""The contract that every storage keeps, and how an instance is written in a row.
+
+A storage keeps and finds; it knows no join rule and dispatches nothing. Whatever changes a
+session goes through one :meth:`Storage.transaction`; ``triggers_core.testing.storage`` has the
+tests that every implementation must pass.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+from triggers_core.config import Configuration
+from triggers_core.errors import StorageError
+from triggers_core.instance import Status, TaskInstance
+from triggers_core.names import check_name
+
+DEFAULT_ALIAS = "default"
+SCHEMA_VERSION = 1
+"""Of the rows that :func:`encode_instance` writes; a store records it and refuses a newer one."""
+
+
+class SessionReader(ABC):
+    """One session as a transaction sees it: a consistent view, with its own writes included.
+
+    A session that does not exist reads as an empty one.
+    """
+
+    @abstractmethod
+    def configuration(self) -> Configuration:
+        """Return the session's current configuration; an empty one before the first."""
+
+    @abstractmethod
+    def instance(self, task_name: str, number: int) -> TaskInstance | None:
+        """Return one instance, or None."""
+
+    @abstractmethod
+    def instances(
+        self, *, task_name: str | None = None, statuses: Collection[Status] | None = None
+    ) -> list[TaskInstance]:
+        """Return the instances, all or some, by task name and number.
+
+        The only look-up whose cost grows with the session; no fire uses it.
+        """
+
+    @abstractmethod
+    def waiting_for(self, trigger_name: str) -> list[TaskInstance]:
+        """Return the unstarted instances that have not taken the trigger yet, by task name and
+        number. Cost: the instances returned, whatever the session holds."""
+
+    @abstractmethod
+    def next_number(self, task_name: str) -> int:
+        """Return the number of the task's next instance: 0 while it has none."""
+
+    @abstractmethod
+    def latest_kwargs(self, trigger_names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return the latest kwargs of those of the triggers that have fired."""
+
+    @abstractmethod
+    def outcome(self, event_id: str) -> dict[str, Any] | None:
+        """Return what was recorded for the event, or None."""
+
+    @abstractmethod
+    def is_active(self) -> bool:
+        """Return whether any instance is scheduled or running."""
+
+
+class UnitOfWork(SessionReader):
+    """The writing half. Nothing is visible to others before the transaction ends, and nothing
+    at all is kept if it ends by an exception."""
+
+    @abstractmethod
+    def configure(self, configuration: Configuration) -> None:
+        """Make it the session's current configuration."""
+
+    @abstractmethod
+    def save(self, instance: TaskInstance) -> None:
+        """Insert the instance, or replace the row of the same task and number."""
+
+    @abstractmethod
+    def remember_trigger(
+        self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
+    ) -> None:
+        """Keep the kwargs as the trigger's latest (F8)."""
+
+    @abstractmethod
+    def record_outcome(self, event_id: str, outcome: Mapping[str, Any]) -> None:
+        """Keep what the event did (F6)."""
+
+
+class Storage(ABC):
+    """Keeps sessions. One object serves all threads of a process, and survives a fork.
+
+    Attributes:
+        name: the URL scheme, equal to the entry point's name in ``triggers.storages``.
+        alias: what messages to workers call this storage; no address, no credentials.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, *, alias: str = DEFAULT_ALIAS) -> None:
+        self.alias = check_name(alias, "storage alias")
+        self._configurations: dict[str, Configuration] = {}
+
+    @classmethod
+    @abstractmethod
+    def from_url(cls, url: str, *, alias: str = DEFAULT_ALIAS) -> Storage:
+        """Return the storage at ``scheme:…``. Opens nothing yet."""
+
+    @abstractmethod
+    def transaction(
+        self, session_uid: str, manager_name: str
+    ) -> AbstractContextManager[UnitOfWork]:
+        """Open the session, made if it is new, for one atomic change.
+
+        Transactions on one session are serial, from all threads, processes and machines. An
+        exception in the body undoes everything. Do not nest: one thread holds at most one.
+
+        Raises:
+            StorageError: the store cannot be used; nothing was changed.
+        """
+
+    @abstractmethod
+    def read(self, session_uid: str) -> AbstractContextManager[SessionReader]:
+        """Look at one session, consistently; waits for no writer."""
+
+    @abstractmethod
+    def sessions(self) -> Iterator[tuple[str, str]]:
+        """Yield (session uid, manager name) of each session, oldest first."""
+
+    def configuration(self, digest: str) -> Configuration:
+        """Return a configuration that some session has or had; parsed once, as it never changes.
+
+        May be called inside a transaction of the same thread, and sees what that one wrote.
+
+        Raises:
+            StorageError: this store has no configuration of that digest.
+        """
+        if digest not in self._configurations:
+            body = self._configuration_body(digest)
+            if body is None:
+                raise StorageError(f"{self!r} has no configuration {digest!r}")
+            self._configurations[digest] = Configuration.from_json(body)
+        return self._configurations[digest]
+
+    @abstractmethod
+    def _configuration_body(self, digest: str) -> str | None:
+        """Return the JSON text that was kept under the digest, or None."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release connections and files. The storage opens them again when it is used again."""
+
+    def now(self) -> float:
+        """Return the time by this storage's clock, in seconds since the epoch, UTC."""
+        return time.time()
+
+
+COLUMNS = (
+    "task_name",
+    "number",
+    "status",
+    "attempt",
+    "parent",
+    "config_digest",
+    "trigger_kwargs",
+    "waits_for",
+    "not_before",
+    "created_at",
+    "changed_at",
+    "lease_expires_at",
+    "metadata",
+)
+"""An instance's columns, in the order of :func:`encode_instance`."""
+
+
+def encode_instance(instance: TaskInstance) -> tuple[Any, ...]:
+    """Return the instance as values of :data:`COLUMNS`: str, int, float or None."""
+    return (
+        instance.task_name,
+        instance.number,
+        instance.status.value,
+        instance.attempt,
+        instance.parent,
+        instance.config_digest,
+        to_json(instance.trigger_kwargs),
+        to_json(sorted(instance.waits_for)),
+        instance.not_before,
+        instance.created_at,
+        instance.changed_at,
+        instance.lease_expires_at,
+        to_json(instance.metadata),
+    )
+
+
+def decode_instance(session_uid: str, row: tuple[Any, ...]) -> TaskInstance:
+    """Return the instance in a row of :data:`COLUMNS`; it shares nothing with other reads."""
+    (
+        task_name,
+        number,
+        status,
+        attempt,
+        parent,
+        config_digest,
+        trigger_kwargs,
+        waits_for,
+        not_before,
+        created_at,
+        changed_at,
+        lease_expires_at,
+        metadata,
+    ) = row
+    return TaskInstance(
+        session_uid=session_uid,
+        task_name=task_name,
+        number=number,
+        config_digest=config_digest,
+        status=Status(status),
+        created_at=created_at,
+        changed_at=changed_at,
+        attempt=attempt,
+        parent=parent,
+        trigger_kwargs=json.loads(trigger_kwargs),
+        waits_for=frozenset(json.loads(waits_for)),
+        not_before=not_before,
+        lease_expires_at=lease_expires_at,
+        metadata=json.loads(metadata),
+    )
+
+
+def to_json(value: Any) -> str:
+    """Return a value that was checked before as compact JSON text."""
+    return json.dumps(value, separators=(",", ":"))

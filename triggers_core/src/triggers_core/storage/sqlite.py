@@ -1,0 +1,433 @@
+"""Sessions in one SQLite file: for one machine, any number of threads and processes.
+
+Write-ahead log, ``BEGIN IMMEDIATE``, a busy timeout, and one connection a thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+from weakref import WeakSet
+
+from triggers_core.config import Configuration
+from triggers_core.errors import SchemaVersionError, StorageError
+from triggers_core.instance import Status, TaskInstance
+from triggers_core.storage.base import (
+    COLUMNS,
+    DEFAULT_ALIAS,
+    SCHEMA_VERSION,
+    SessionReader,
+    Storage,
+    UnitOfWork,
+    decode_instance,
+    encode_instance,
+    to_json,
+)
+
+BUSY_TIMEOUT_SECONDS = 30.0
+APPLICATION_ID = 0x74726967
+"""``trig``, in the file's header: tells a store of ours from another SQLite database."""
+
+_SCHEMA = """
+CREATE TABLE configurations (
+    digest TEXT PRIMARY KEY,
+    body TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY,
+    uid TEXT NOT NULL UNIQUE,
+    manager_name TEXT NOT NULL,
+    config_digest TEXT
+);
+CREATE TABLE instances (
+    id INTEGER PRIMARY KEY,
+    session_id INTEGER NOT NULL,
+    task_name TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    parent TEXT,
+    config_digest TEXT NOT NULL,
+    trigger_kwargs TEXT NOT NULL,
+    waits_for TEXT NOT NULL,
+    not_before REAL NOT NULL,
+    created_at REAL NOT NULL,
+    changed_at REAL NOT NULL,
+    lease_expires_at REAL,
+    metadata TEXT NOT NULL,
+    UNIQUE (session_id, task_name, number)
+);
+CREATE INDEX active_instances ON instances (session_id)
+    WHERE status IN ('scheduled', 'running');
+CREATE TABLE waiting (
+    session_id INTEGER NOT NULL,
+    trigger_name TEXT NOT NULL,
+    instance_id INTEGER NOT NULL,
+    PRIMARY KEY (session_id, trigger_name, instance_id)
+) WITHOUT ROWID;
+CREATE TABLE triggers (
+    session_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    kwargs TEXT NOT NULL,
+    fired_at REAL NOT NULL,
+    PRIMARY KEY (session_id, name)
+) WITHOUT ROWID;
+CREATE TABLE events (
+    session_id INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    PRIMARY KEY (session_id, event_id)
+) WITHOUT ROWID;
+"""
+
+_COLUMNS = ", ".join(COLUMNS)
+_SELECT_INSTANCE = f"SELECT id, {_COLUMNS} FROM instances WHERE session_id = ?"
+_SELECT_WAITING = (
+    f"SELECT id, {_COLUMNS} FROM waiting JOIN instances ON instances.id = waiting.instance_id "
+    "WHERE waiting.session_id = ? AND waiting.trigger_name = ? ORDER BY task_name, number"
+)
+_INSERT_INSTANCE = (
+    f"INSERT INTO instances (session_id, {_COLUMNS}) VALUES (?, {', '.join('?' for _ in COLUMNS)})"
+)
+_UPDATE_INSTANCE = (
+    f"UPDATE instances SET {', '.join(f'{column} = ?' for column in COLUMNS[2:])} WHERE id = ?"
+)
+_NO_SESSION = -1
+
+
+class SqliteStorage(Storage):
+    """Keeps sessions in a file, made with its schema at first use.
+
+    Args:
+        path: the file. Its folder must exist.
+        synchronous: SQLite's pragma. ``FULL`` keeps every commit through a power failure;
+            ``NORMAL`` is faster, keeps every commit through the death of any process, and may
+            lose the last ones with the machine's power.
+    """
+
+    name = "sqlite"
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        alias: str = DEFAULT_ALIAS,
+        synchronous: str = "FULL",
+    ) -> None:
+        super().__init__(alias=alias)
+        if synchronous not in ("FULL", "NORMAL"):
+            raise StorageError(f"synchronous must be 'FULL' or 'NORMAL', not {synchronous!r}")
+        self.path = Path(path).absolute()
+        self._synchronous = synchronous
+        self._process = _Process()
+
+    @classmethod
+    def from_url(cls, url: str, *, alias: str = DEFAULT_ALIAS) -> SqliteStorage:
+        """Return the storage of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``."""
+        prefix = "sqlite:///"
+        path = unquote(url[len(prefix) :])
+        if not url.startswith(prefix) or not path:
+            raise StorageError(
+                f"{url!r}: a SQLite storage's URL is 'sqlite:///relative.db' "
+                "or 'sqlite:////absolute/path.db'"
+            )
+        return cls(path, alias=alias)
+
+    @contextmanager
+    def transaction(self, session_uid: str, manager_name: str) -> Iterator[_SqliteWork]:
+        connection = self._connection()
+        # The busy handler polls; between threads of one process a lock hands over at once.
+        with self._process.write_lock, self._failures():
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                work = _SqliteWork(self, connection, session_uid)
+                work.open_session(manager_name)
+                yield work
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def read(self, session_uid: str) -> Iterator[_SqliteReader]:
+        connection = self._connection()
+        with self._failures():
+            connection.execute("BEGIN")
+            try:
+                yield _SqliteReader(self, connection, session_uid)
+            finally:
+                connection.execute("ROLLBACK")
+
+    def sessions(self) -> Iterator[tuple[str, str]]:
+        with self._failures():
+            rows = self._connection().execute("SELECT uid, manager_name FROM sessions ORDER BY id")
+            yield from rows
+
+    def close(self) -> None:
+        self._process.close()
+        self._process = _Process()
+
+    def _configuration_body(self, digest: str) -> str | None:
+        connection = self._connection()
+        with self._failures():
+            row = connection.execute(
+                "SELECT body FROM configurations WHERE digest = ?", (digest,)
+            ).fetchone()
+        body: str | None = row[0] if row else None
+        return body
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._process.pid != os.getpid():
+            # A connection must not cross a fork: leave the parent's alone and start anew.
+            self._process = _Process(inherited=self._process)
+        with self._failures():
+            return self._process.connection or self._process.keep(self._connect())
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path,
+            timeout=BUSY_TIMEOUT_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=_Connection,
+        )
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        if self._schema_version(connection) == SCHEMA_VERSION:
+            return
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if self._schema_version(connection) != SCHEMA_VERSION:
+                for statement in _SCHEMA.split(";"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+    def _schema_version(self, connection: sqlite3.Connection) -> int:
+        """Return the version, 0 for an empty file. Raises SchemaVersionError."""
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application_id == APPLICATION_ID:
+            if version > SCHEMA_VERSION:
+                raise SchemaVersionError(
+                    f"{self.path} has schema version {version}, and this triggers-core knows "
+                    f"versions up to {SCHEMA_VERSION}: pip install --upgrade triggers-core"
+                )
+            return int(version)
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables:
+            raise SchemaVersionError(
+                f"{self.path} is a SQLite database of another application; name a new file"
+            )
+        return 0
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StorageError(
+                f"SQLite storage {self.path}: {error}; this change was not made, and everything "
+                "committed before stands"
+            ) from error
+
+
+class _Connection(sqlite3.Connection):
+    """Closes itself when the thread that used it is gone."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Process:
+    """What belongs to one process: its connections, one a thread, and its writers' turn."""
+
+    def __init__(self, inherited: _Process | None = None) -> None:
+        self.pid = os.getpid()
+        self.write_lock = threading.Lock()
+        self._local = threading.local()
+        self._connections: WeakSet[sqlite3.Connection] = WeakSet()
+        # Kept, never closed: closing a connection that came through a fork is not safe.
+        self._inherited = inherited
+
+    @property
+    def connection(self) -> sqlite3.Connection | None:
+        """This thread's connection."""
+        return getattr(self._local, "connection", None)
+
+    def keep(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        self._local.connection = connection
+        self._connections.add(connection)
+        return connection
+
+    def close(self) -> None:
+        for connection in list(self._connections):
+            connection.close()
+
+
+class _SqliteReader(SessionReader):
+    def __init__(
+        self, storage: SqliteStorage, connection: sqlite3.Connection, session_uid: str
+    ) -> None:
+        self._storage = storage
+        self._connection = connection
+        self._uid = session_uid
+        self._row_ids: dict[str, int] = {}
+        self._waits: dict[str, frozenset[str]] = {}
+        found = connection.execute(
+            "SELECT id, config_digest FROM sessions WHERE uid = ?", (session_uid,)
+        ).fetchone()
+        self._id: int = found[0] if found else _NO_SESSION
+        self._config_digest: str | None = found[1] if found else None
+
+    def configuration(self) -> Configuration:
+        if self._config_digest is None:
+            return Configuration()
+        return self._storage.configuration(self._config_digest)
+
+    def instance(self, task_name: str, number: int) -> TaskInstance | None:
+        found = self._instances(
+            f"{_SELECT_INSTANCE} AND task_name = ? AND number = ?", (task_name, number)
+        )
+        return found[0] if found else None
+
+    def instances(
+        self, *, task_name: str | None = None, statuses: Collection[Status] | None = None
+    ) -> list[TaskInstance]:
+        query, values = _SELECT_INSTANCE, []
+        if task_name is not None:
+            query += " AND task_name = ?"
+            values.append(task_name)
+        if statuses is not None:
+            query += f" AND status IN ({', '.join('?' for _ in statuses)})"
+            values.extend(status.value for status in statuses)
+        return self._instances(f"{query} ORDER BY task_name, number", values)
+
+    def waiting_for(self, trigger_name: str) -> list[TaskInstance]:
+        return self._instances(_SELECT_WAITING, (trigger_name,))
+
+    def next_number(self, task_name: str) -> int:
+        found = self._connection.execute(
+            "SELECT number FROM instances WHERE session_id = ? AND task_name = ? "
+            "ORDER BY number DESC LIMIT 1",
+            (self._id, task_name),
+        ).fetchone()
+        return found[0] + 1 if found else 0
+
+    def latest_kwargs(self, trigger_names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for trigger_name in trigger_names:
+            row = self._connection.execute(
+                "SELECT kwargs FROM triggers WHERE session_id = ? AND name = ?",
+                (self._id, trigger_name),
+            ).fetchone()
+            if row:
+                found[trigger_name] = json.loads(row[0])
+        return found
+
+    def outcome(self, event_id: str) -> dict[str, Any] | None:
+        row = self._connection.execute(
+            "SELECT outcome FROM events WHERE session_id = ? AND event_id = ?",
+            (self._id, event_id),
+        ).fetchone()
+        found: dict[str, Any] | None = json.loads(row[0]) if row else None
+        return found
+
+    def is_active(self) -> bool:
+        row = self._connection.execute(
+            "SELECT 1 FROM instances WHERE session_id = ? "
+            "AND status IN ('scheduled', 'running') LIMIT 1",
+            (self._id,),
+        ).fetchone()
+        return row is not None
+
+    def _instances(self, query: str, values: Iterable[Any]) -> list[TaskInstance]:
+        found = []
+        for row_id, *row in self._connection.execute(query, (self._id, *values)):
+            instance = decode_instance(self._uid, tuple(row))
+            self._row_ids[instance.name] = row_id
+            self._waits[instance.name] = instance.waits_for
+            found.append(instance)
+        return found
+
+
+class _SqliteWork(_SqliteReader, UnitOfWork):
+    def open_session(self, manager_name: str) -> None:
+        if self._id == _NO_SESSION:
+            self._id = self._insert(
+                "INSERT INTO sessions (uid, manager_name) VALUES (?, ?)", (self._uid, manager_name)
+            )
+
+    def configure(self, configuration: Configuration) -> None:
+        digest = configuration.digest
+        self._connection.execute(
+            "INSERT INTO configurations (digest, body) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            (digest, configuration.to_json()),
+        )
+        self._connection.execute(
+            "UPDATE sessions SET config_digest = ? WHERE id = ?", (digest, self._id)
+        )
+        self._config_digest = digest
+
+    def save(self, instance: TaskInstance) -> None:
+        row = encode_instance(instance)
+        if instance.name not in self._row_ids:
+            self.instance(instance.task_name, instance.number)
+        row_id = self._row_ids.get(instance.name)
+        if row_id is None:
+            row_id = self._insert(_INSERT_INSTANCE, (self._id, *row))
+        else:
+            self._connection.execute(_UPDATE_INSTANCE, (*row[2:], row_id))
+        waited = self._waits.get(instance.name, frozenset())
+        for trigger_name in waited - instance.waits_for:
+            self._connection.execute(
+                "DELETE FROM waiting WHERE session_id = ? AND trigger_name = ? AND instance_id = ?",
+                (self._id, trigger_name, row_id),
+            )
+        for trigger_name in instance.waits_for - waited:
+            self._connection.execute(
+                "INSERT INTO waiting (session_id, trigger_name, instance_id) VALUES (?, ?, ?)",
+                (self._id, trigger_name, row_id),
+            )
+        self._row_ids[instance.name] = row_id
+        self._waits[instance.name] = instance.waits_for
+
+    def remember_trigger(
+        self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
+    ) -> None:
+        self._connection.execute(
+            "INSERT INTO triggers (session_id, name, kwargs, fired_at) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET kwargs = excluded.kwargs, fired_at = excluded.fired_at",
+            (self._id, trigger_name, to_json(trigger_kwargs), at),
+        )
+
+    def record_outcome(self, event_id: str, outcome: Mapping[str, Any]) -> None:
+        self._connection.execute(
+            "INSERT INTO events (session_id, event_id, outcome) VALUES (?, ?, ?)",
+            (self._id, event_id, to_json(outcome)),
+        )
+
+    def _insert(self, query: str, values: tuple[Any, ...]) -> int:
+        row_id = self._connection.execute(query, values).lastrowid
+        assert row_id is not None  # sqlite3 sets it after every INSERT of one row
+        return row_id

@@ -1,0 +1,253 @@
+"""What an application writes: a task, and the context that it runs in (rule X2)."""
+
+from __future__ import annotations
+
+import logging
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, NoReturn, overload
+
+from triggers_core.errors import ConfigurationError, InvalidKwargs
+from triggers_core.instance import TaskInstance
+
+if TYPE_CHECKING:
+    from triggers_core.manager import TriggerManager
+
+Result = Mapping[str, Any] | None
+Filters = Mapping[str, Mapping[str, Callable[[Any], Any]]]
+
+DEFAULT_MAX_RETRIES = 3
+MAX_LOGS = 100
+"""Warnings and errors kept of one execution; the latest ones."""
+
+
+class TriggerTask(ABC):
+    """The base class of a task.
+
+    Attributes:
+        max_retries: how many times ``context.retry()`` starts the task again after the first
+            try; then the instance fails.
+        cooldown: seconds from a retry to the earliest start of the next try.
+    """
+
+    max_retries: int = DEFAULT_MAX_RETRIES
+    cooldown: float = 0.0
+
+    @abstractmethod
+    def run(self, context: TaskContext) -> Result:
+        """Do the work; return the kwargs of the cascade, a mapping of JSON values or None.
+
+        It may run more than once (a retry, or a worker lost in the middle): what it does to the
+        outside must bear that. An exception makes the instance ``failed``.
+        """
+
+
+class FunctionTask(TriggerTask):
+    """What :func:`trigger_task` makes of a function. Still callable as that function."""
+
+    def __init__(
+        self,
+        function: Callable[[TaskContext], Result],
+        *,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+        cooldown: float = 0.0,
+    ) -> None:
+        if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
+            raise ConfigurationError(f"max_retries must be an int from 0, not {max_retries!r}")
+        self.function = function
+        self.max_retries = max_retries
+        self.cooldown = check_cooldown(cooldown)
+        self.__doc__ = function.__doc__
+
+    def run(self, context: TaskContext) -> Result:
+        return self.function(context)
+
+    __call__ = run
+
+    def __repr__(self) -> str:
+        return f"trigger_task({self.function.__module__}.{self.function.__qualname__})"
+
+
+@overload
+def trigger_task(function: Callable[[TaskContext], Result], /) -> FunctionTask: ...
+
+
+@overload
+def trigger_task(
+    *, max_retries: int = ..., cooldown: float = ...
+) -> Callable[[Callable[[TaskContext], Result]], FunctionTask]: ...
+
+
+def trigger_task(
+    function: Callable[[TaskContext], Result] | None = None,
+    /,
+    *,
+    max_retries: int = DEFAULT_MAX_RETRIES,
+    cooldown: float = 0.0,
+) -> FunctionTask | Callable[[Callable[[TaskContext], Result]], FunctionTask]:
+    """Make a task of a function of one argument, the context. With or without parentheses.
+
+    Args:
+        max_retries: see :class:`TriggerTask`.
+        cooldown: seconds; see :class:`TriggerTask`.
+    """
+
+    def decorate(function: Callable[[TaskContext], Result]) -> FunctionTask:
+        return FunctionTask(function, max_retries=max_retries, cooldown=cooldown)
+
+    return decorate if function is None else decorate(function)
+
+
+class TaskInterruption(BaseException):
+    """How ``context.retry()`` and ``context.skip()`` leave the task.
+
+    Like ``asyncio.CancelledError`` it is no ``Exception``, so that a task's own ``except
+    Exception`` lets it through.
+    """
+
+
+class RetryRequested(TaskInterruption):
+    """Raised by ``context.retry()``."""
+
+    def __init__(self, cooldown: float | None) -> None:
+        super().__init__("the task asked to be retried")
+        self.cooldown = cooldown
+
+
+class SkipRequested(TaskInterruption):
+    """Raised by ``context.skip()``."""
+
+    def __init__(self, cascade: bool, result: Result) -> None:
+        super().__init__("the task asked to be skipped")
+        self.cascade = cascade
+        self.result = result
+
+
+class TaskContext:
+    """What a task is given.
+
+    Attributes:
+        manager: bound to the session; fire further triggers with it.
+        instance: the running instance.
+        trigger_kwargs: trigger name (or other ``withParams`` key) → kwargs: the defaults with
+            what was fired merged over them. The task's own copy.
+        logger: warnings and errors logged here are kept in the instance's metadata too.
+    """
+
+    def __init__(
+        self,
+        manager: TriggerManager,
+        instance: TaskInstance,
+        trigger_kwargs: dict[str, dict[str, Any]],
+    ) -> None:
+        self.manager = manager
+        self.instance = instance
+        self.trigger_kwargs = trigger_kwargs
+        self.logger = InstanceLogger(instance)
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first try, 2 for the first retry, and so on."""
+        return self.instance.attempt
+
+    def filter_kwargs(self, filters: Filters) -> dict[str, dict[str, Any]]:
+        """Return the named kwargs, each passed through its filter.
+
+        ``context.filter_kwargs({"paid": {"amount": Decimal, "payer": str}})`` returns
+        ``{"paid": {"amount": Decimal(…), "payer": "…"}}``.
+
+        Args:
+            filters: trigger name → key → a callable that converts the value, or raises
+                ValueError or TypeError.
+
+        Raises:
+            InvalidKwargs: a key is missing or a filter refuses its value; the message names
+                the trigger and the key.
+        """
+        return {
+            trigger_name: {
+                key: self._filtered(trigger_name, key, convert)
+                for key, convert in of_trigger.items()
+            }
+            for trigger_name, of_trigger in filters.items()
+        }
+
+    def _filtered(self, trigger_name: str, key: str, convert: Callable[[Any], Any]) -> Any:
+        kwargs = self.trigger_kwargs.get(trigger_name, {})
+        if key not in kwargs:
+            raise InvalidKwargs(f"trigger {trigger_name!r}: the key {key!r} was not fired")
+        try:
+            return convert(kwargs[key])
+        except (TypeError, ValueError) as error:
+            raise InvalidKwargs(f"trigger {trigger_name!r}, key {key!r}: {error}") from error
+
+    def retry(self, *, cooldown: float | None = None) -> NoReturn:
+        """Stop here and start the task again later, in a new instance (rule X4).
+
+        Args:
+            cooldown: seconds to wait at least; None for the task's own ``cooldown``.
+
+        Raises:
+            ConfigurationError: the cooldown is no number of seconds.
+        """
+        raise RetryRequested(None if cooldown is None else check_cooldown(cooldown))
+
+    def skip(self, *, cascade: bool = False, result: Result = None) -> NoReturn:
+        """Stop here and mark the instance ``skipped`` (rule X5).
+
+        Args:
+            cascade: fire the trigger named after the task all the same, with ``result``.
+        """
+        raise SkipRequested(cascade, result)
+
+
+class InstanceLogger(logging.LoggerAdapter[logging.Logger]):
+    """Logs to ``triggers.task.<task name>``, and keeps warnings and worse for the metadata."""
+
+    def __init__(self, instance: TaskInstance) -> None:
+        super().__init__(
+            logging.getLogger(f"triggers.task.{instance.task_name}"),
+            {"session_uid": instance.session_uid, "instance_name": instance.name},
+        )
+        self.kept: list[dict[str, str]] = []
+
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
+
+    def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
+        if level >= logging.WARNING:
+            text = str(msg) % args if args else str(msg)
+            self.kept.append({"level": logging.getLevelName(level), "message": text})
+            del self.kept[:-MAX_LOGS]
+        super().log(level, msg, *args, **kwargs)
+
+
+def check_cooldown(cooldown: Any) -> float:
+    """Return the cooldown in seconds. Raises ConfigurationError unless it is one."""
+    if (
+        isinstance(cooldown, bool)
+        or not isinstance(cooldown, (int, float))
+        or not (0 <= cooldown < math.inf)
+    ):
+        raise ConfigurationError(f"cooldown must be seconds from 0, not {cooldown!r}")
+    return float(cooldown)
+
+
+def as_task(found: Any, target: str) -> TriggerTask:
+    """Return the task that a ``run`` target led to: a class is instantiated.
+
+    Raises:
+        ConfigurationError: it is no task; the message says how to make it one.
+    """
+    if isinstance(found, type) and issubclass(found, TriggerTask):
+        return found()
+    if isinstance(found, TriggerTask):
+        return found
+    advice = "; decorate it with @trigger_task" if callable(found) else ""
+    raise ConfigurationError(
+        f"run target {target!r} is a {type(found).__name__}, not a TriggerTask{advice}"
+    )

@@ -1,0 +1,233 @@
+"""One change to a session: a transaction that applies the rules, then telling and dispatching.
+
+:func:`change` is the only way in which the framework alters a session. Whatever happens in its
+body is one transaction; observers and runners hear of it once it is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from triggers_core import join
+from triggers_core.config import TaskConfig
+from triggers_core.dispatch import dispatch
+from triggers_core.errors import InstanceNotFound
+from triggers_core.instance import Status, TaskInstance, split_instance_name
+from triggers_core.storage.base import Storage, UnitOfWork
+
+if TYPE_CHECKING:
+    from triggers_core.manager import TriggerManager
+
+
+@dataclass(frozen=True)
+class FireOutcome:
+    """What one trigger did, as instance names in the order in which it was done.
+
+    Attributes:
+        trigger_name: the trigger.
+        created: the instances that it made.
+        taken: the instances that existed and took it.
+        scheduled: those of both that became ready.
+        abandoned: those of both that were abandoned.
+    """
+
+    trigger_name: str
+    created: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
+    scheduled: tuple[str, ...] = ()
+    abandoned: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the outcome as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FireOutcome:
+        """Return the outcome that :meth:`to_dict` wrote."""
+        names = {key: tuple(value) for key, value in values.items() if key != "trigger_name"}
+        return cls(trigger_name=values["trigger_name"], **names)
+
+
+class Work:
+    """The change under way: reads and writes of one transaction, and what came of them."""
+
+    def __init__(self, session_uid: str, unit: UnitOfWork, storage: Storage) -> None:
+        self.unit = unit
+        self.at = storage.now()
+        self.fired: list[tuple[str, Mapping[str, Any], FireOutcome]] = []
+        self.changed: list[tuple[TaskInstance, Status | None]] = []
+        self.replayed: list[tuple[TaskInstance, TaskInstance]] = []
+        self._session_uid = session_uid
+        self._storage = storage
+
+    def find(self, instance_name: str) -> TaskInstance:
+        """Return the instance as it stands now. Raises InstanceNotFound."""
+        found = self.unit.instance(*split_instance_name(instance_name))
+        if found is None:
+            raise InstanceNotFound(
+                f"session {self._session_uid!r} has no instance {instance_name!r}"
+            )
+        return found
+
+    def change_to(self, instance: TaskInstance, status: Status, **changes: Any) -> TaskInstance:
+        """Keep the instance in another status; return it. Raises InvalidTransition."""
+        changed = instance.to(status, at=self.at, **changes)
+        self._save(changed, instance.status)
+        return changed
+
+    def keep(self, instance: TaskInstance) -> None:
+        """Keep an instance whose status is as it was."""
+        self.unit.save(instance)
+
+    def replay(self, instance: TaskInstance, **clone: Any) -> TaskInstance:
+        """Mark the instance replayed and schedule its clone; return the clone.
+
+        Args:
+            clone: what the clone differs in; see :func:`triggers_core.join.clone`.
+
+        Raises:
+            InvalidTransition: the instance's status does not allow it.
+        """
+        replayed = self.change_to(instance, Status.REPLAYED)
+        number = self.unit.next_number(instance.task_name)
+        stand_in = join.clone(replayed, number, at=self.at, **clone)
+        self._save(stand_in, None)
+        self.replayed.append((replayed, stand_in))
+        return stand_in
+
+    def skip(
+        self, instance: TaskInstance, *, cascade: bool, result: Mapping[str, Any]
+    ) -> TaskInstance:
+        """Mark the instance skipped; with ``cascade``, fire its task's trigger all the same.
+
+        Raises:
+            InvalidTransition: the instance's status does not allow it.
+        """
+        if cascade:
+            instance = instance.with_metadata(result=result)
+        skipped = self.change_to(instance, Status.SKIPPED)
+        if cascade:
+            self.fire(instance.task_name, result)
+        return skipped
+
+    def fire(self, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> FireOutcome:
+        """Apply one trigger to the session (F1 to F4, F8); return what it did."""
+        taken = [
+            (
+                join.take(
+                    before,
+                    self._config_of(before),
+                    trigger_name,
+                    trigger_kwargs,
+                    at=self.at,
+                ),
+                before.status,
+            )
+            for before in self.unit.waiting_for(trigger_name)
+        ]
+        created = self._made_by(
+            trigger_name, trigger_kwargs, {instance.task_name for instance, _ in taken}
+        )
+        for instance, old_status in (*taken, *((instance, None) for instance in created)):
+            self._save(instance, old_status)
+        self.unit.remember_trigger(trigger_name, trigger_kwargs, at=self.at)
+        touched = [*(instance for instance, _ in taken), *created]
+        outcome = FireOutcome(
+            trigger_name,
+            created=_names(created),
+            taken=_names(instance for instance, _ in taken),
+            scheduled=_names(i for i in touched if i.status is Status.SCHEDULED),
+            abandoned=_names(i for i in touched if i.status is Status.ABANDONED),
+        )
+        self.fired.append((trigger_name, trigger_kwargs, outcome))
+        return outcome
+
+    def scheduled(self) -> list[TaskInstance]:
+        """Return the instances that became scheduled, to be dispatched."""
+        return [instance for instance, _ in self.changed if instance.status is Status.SCHEDULED]
+
+    def _made_by(
+        self, trigger_name: str, trigger_kwargs: Mapping[str, Any], tasks_that_took: set[str]
+    ) -> list[TaskInstance]:
+        configuration = self.unit.configuration()
+        made: list[TaskInstance] = []
+        for config in configuration.tasks_with(trigger_name):
+            number = self.unit.next_number(config.name)
+            if not join.makes_instance(
+                config, trigger_name, exists=number > 0, took=config.name in tasks_that_took
+            ):
+                continue
+            earlier = self.unit.latest_kwargs(config.triggers - {trigger_name})
+            made.append(
+                join.make(
+                    self._session_uid,
+                    config,
+                    configuration.digest,
+                    number,
+                    {**earlier, trigger_name: trigger_kwargs},
+                    at=self.at,
+                )
+            )
+        return made
+
+    def _config_of(self, instance: TaskInstance) -> TaskConfig:
+        return self._storage.configuration(instance.config_digest)[instance.task_name]
+
+    def _save(self, instance: TaskInstance, old_status: Status | None) -> None:
+        self.keep(instance)
+        if instance.status is not old_status:
+            self.changed.append((instance, old_status))
+
+
+@contextmanager
+def change(manager: TriggerManager) -> Iterator[Work]:
+    """Open a transaction on the manager's session; once it is committed, tell and dispatch.
+
+    Raises:
+        DispatchError: the change is committed, but a runner did not accept an instance.
+        StorageError: nothing was changed.
+    """
+    settled = False
+    with manager.storage.transaction(manager.session_uid, manager.name) as unit:
+        work = Work(manager.session_uid, unit, manager.storage)
+        yield work
+        if manager.plugins.has_hook("triggers_settled"):
+            settled = any(_ended(*item) for item in work.changed) and not unit.is_active()
+    _tell(manager, work, settled)
+    dispatch(manager, work.scheduled())
+
+
+def _tell(manager: TriggerManager, work: Work, settled: bool) -> None:
+    observe = manager.plugins.observe
+    for trigger_name, trigger_kwargs, outcome in work.fired:
+        observe(
+            "triggers_fired",
+            manager=manager,
+            trigger_name=trigger_name,
+            trigger_kwargs=trigger_kwargs,
+            outcome=outcome,
+        )
+    for instance, old_status in work.changed:
+        observe(
+            "triggers_status_changed",
+            manager=manager,
+            task_instance=instance,
+            old_status=old_status,
+        )
+        if instance.status is Status.SKIPPED:
+            observe("triggers_skipped", manager=manager, task_instance=instance)
+    for instance, clone in work.replayed:
+        observe("triggers_replayed", manager=manager, task_instance=instance, clone=clone)
+    if settled:
+        observe("triggers_settled", manager=manager)
+
+
+def _ended(instance: TaskInstance, old_status: Status | None) -> bool:
+    return old_status is Status.RUNNING and instance.status is not Status.RUNNING
+
+
+def _names(instances: Iterator[TaskInstance] | list[TaskInstance]) -> tuple[str, ...]:
+    return tuple(instance.name for instance in instances)
