@@ -135,8 +135,7 @@ def split_instance_name(name: str) -> tuple[str, int]:
         InstanceNotFound: the name does not have that form.
     """
     task_name, mark, number = name.rpartition("#") if isinstance(name, str) else ("", "", "")
-    if not (
-        task_name and mark and number.isascii() and number.isdigit() and len(number) <= _MAX_DIGITS
-    ):
+    is_number = number.isascii() and number.isdigit() and len(number) <= _MAX_DIGITS
+    if not (task_name and mark and is_number):
         raise InstanceNotFound(f"{name!r} is no instance name; one looks like 't_task#0'")
     return task_name, int(number)

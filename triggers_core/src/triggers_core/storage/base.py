@@ -1,7 +1,7 @@
 """The contract that every storage keeps, and how an instance is written in a row.
 
 A storage keeps and finds; it knows no join rule and dispatches nothing. Whatever changes a
-session goes through one :meth:`Storage.transaction`; ``triggers_core.testing.storage`` has the
+session goes through one :meth:`Storage.transaction`; ``triggers_conformance.storage`` has the
 tests that every implementation must pass.
 """
 

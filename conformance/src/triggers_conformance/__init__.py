@@ -1,0 +1,1 @@
+"""The contracts of triggers' runners and storages, as tests that anybody can run."""
