@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from triggers_core.plugins import Plugins, default_plugins
+from triggers_core.plugins import STORAGE_VARIABLE, Plugins, default_plugins
+from triggers_core.recovery import DEFAULT_INTERVAL, recover_once, run_forever
 
 
 def build(plugins: Plugins | None = None) -> typer.Typer:
@@ -31,6 +34,28 @@ def build(plugins: Plugins | None = None) -> typer.Typer:
         for name in plugins.plugin_names():
             table.add_row(name)
         Console().print(table)
+
+    @cli.command("recover")
+    def _recover(
+        storage: str = typer.Option(
+            ..., envvar=STORAGE_VARIABLE, help="Where: sqlite:///triggers.db, …"
+        ),
+        interval: float = typer.Option(DEFAULT_INTERVAL, help="Seconds between two passes."),
+        once: bool = typer.Option(False, "--once", help="Make one pass and stop."),
+    ) -> None:
+        """Send again what lost its message, and take over what lost its worker."""
+        opened = plugins.open_storage(storage)
+        plugins.add_storage(opened)
+        if not once:
+            run_forever(opened, plugins=plugins, interval=interval)
+        recovered = recover_once(opened, plugins=plugins)
+        table = Table("what", "session", "instance")
+        for what, found in asdict(recovered).items():
+            for session_uid, instance_name in found:
+                table.add_row(what, session_uid, instance_name)
+        Console().print(table)
+        if recovered.errors:
+            raise typer.Exit(1)
 
     plugins.hook.triggers_register_commands(cli=cli)
     return cli

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from triggers_core.errors import InvalidKwargs, MaxRetriesExceeded
 from triggers_core.instance import Status, TaskInstance
 from triggers_core.kwargs import encode_kwargs, merge_kwargs
+from triggers_core.lease import KEEPER
 from triggers_core.task import (
     RetryRequested,
     SkipRequested,
@@ -52,16 +53,17 @@ def execute(
         InstanceNotFound: the session has no such instance.
     """
     _wait_until(task_instance.not_before, manager)
-    instance = _claim(manager, task_instance)
+    task = _resolve(manager, task_instance, runner)
+    reruns_left = 0 if isinstance(task, Exception) else task.reruns_left(task_instance.attempt)
+    instance = _claim(manager, task_instance, reruns_left)
     if instance is None:
         return None
     context = TaskContext(manager, instance, _kwargs_for(manager, instance))
+    if isinstance(task, Exception):
+        return _fail(context, task)
     try:
-        task = runner.resolve(manager, instance) if runner else manager.resolve(instance)
-    except Exception as error:
-        return _fail(context, error)
-    try:
-        result = manager.plugins.hook.triggers_execute(context=context, task=task)
+        with KEEPER.holding(manager, instance):
+            result = manager.plugins.hook.triggers_execute(context=context, task=task)
         text = encode_kwargs(result, f"task {instance.task_name!r}, result")
     except SkipRequested as skip:
         return _skip(context, skip)
@@ -81,12 +83,29 @@ def _wait_until(not_before: float, manager: TriggerManager) -> None:
         time.sleep(remaining)
 
 
-def _claim(manager: TriggerManager, dispatched: TaskInstance) -> TaskInstance | None:
-    """Return the instance as running, or None when it is not to be run (X1)."""
+def _resolve(
+    manager: TriggerManager, instance: TaskInstance, runner: BaseTaskRunner | None
+) -> TriggerTask | Exception:
+    """Return the task, or why there is none: that is for the claimed instance to record."""
+    try:
+        return runner.resolve(manager, instance) if runner else manager.resolve(instance)
+    except Exception as error:
+        return error
+
+
+def _claim(
+    manager: TriggerManager, dispatched: TaskInstance, reruns_left: int
+) -> TaskInstance | None:
+    """Return the instance as running, under a lease, or None when it is not to be run (X1)."""
     with change(manager) as work:
         current = work.find(dispatched.name)
         if current.status is Status.SCHEDULED and current.attempt == dispatched.attempt:
-            return work.change_to(current, Status.RUNNING)
+            return work.change_to(
+                current,
+                Status.RUNNING,
+                recover_at=work.at + manager.lease_duration,
+                reruns_left=reruns_left,
+            )
     _logger.info(
         "session %r: dropped a message for %s, attempt %d: it is %s, attempt %d",
         manager.session_uid,

@@ -65,7 +65,10 @@ class TaskInstance:
         not_before: no runner starts it before this time; 0 for at once.
         created_at: when it was made.
         changed_at: when its status last changed.
-        lease_expires_at: while it runs, when its worker counts as lost; else None.
+        recover_at: when it counts as lost unless something happens before: scheduled, because
+            no worker claimed it; running, because its worker did not renew its lease. None in
+            every other status.
+        reruns_left: how often it may be started again if its worker is lost; set by the claim.
         metadata: what happened to it: ``result``, ``error`` (type, message, traceback),
             ``logs`` and ``logs_resolved``.
     """
@@ -82,7 +85,8 @@ class TaskInstance:
     trigger_kwargs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     waits_for: frozenset[str] = frozenset()
     not_before: float = 0.0
-    lease_expires_at: float | None = None
+    recover_at: float | None = None
+    reruns_left: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -119,7 +123,7 @@ class TaskInstance:
             status=status,
             changed_at=at,
             waits_for=frozenset(),
-            lease_expires_at=changes.pop("lease_expires_at", None),
+            recover_at=changes.pop("recover_at", None),
             **changes,
         )
 

@@ -33,6 +33,11 @@ class TriggerManager:
     Attributes:
         name: equal to the entry point's name; messages to workers carry it.
         default_task_runner_name: the runner of tasks without ``using``, unless a plugin chooses.
+        dispatch_timeout: seconds after which a scheduled instance that no worker claimed is
+            dispatched again by recovery. A queue may be longer: a worker that meets the second
+            message drops it.
+        lease_duration: seconds after which a worker that gave no sign of life counts as lost.
+            It renews its lease three times in that span.
 
     Raises:
         InvalidName: the session uid cannot be used.
@@ -41,6 +46,8 @@ class TriggerManager:
 
     name: ClassVar[str] = "triggers"
     default_task_runner_name: ClassVar[str] = "celery"
+    dispatch_timeout: ClassVar[float] = 300.0
+    lease_duration: ClassVar[float] = 60.0
 
     def __init__(
         self,

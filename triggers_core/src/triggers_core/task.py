@@ -6,7 +6,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, NoReturn, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, overload
 
 from triggers_core.errors import ConfigurationError, InvalidKwargs
 from triggers_core.instance import TaskInstance
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from triggers_core.manager import TriggerManager
 
 Result = Mapping[str, Any] | None
+OnWorkerLost = Literal["rerun", "fail"]
 Filters = Mapping[str, Mapping[str, Callable[[Any], Any]]]
 
 DEFAULT_MAX_RETRIES = 3
@@ -29,10 +30,18 @@ class TriggerTask(ABC):
         max_retries: how many times ``context.retry()`` starts the task again after the first
             try; then the instance fails.
         cooldown: seconds from a retry to the earliest start of the next try.
+        on_worker_lost: what recovery does when the worker dies in the middle: ``"rerun"`` starts
+            the task again, which counts as one of its ``max_retries``; ``"fail"`` records the
+            instance as failed.
     """
 
     max_retries: int = DEFAULT_MAX_RETRIES
     cooldown: float = 0.0
+    on_worker_lost: OnWorkerLost = "rerun"
+
+    def reruns_left(self, attempt: int) -> int:
+        """Return how often the attempt may be started again if its worker is lost."""
+        return max(self.max_retries + 1 - attempt, 0) if self.on_worker_lost == "rerun" else 0
 
     @abstractmethod
     def run(self, context: TaskContext) -> Result:
@@ -52,12 +61,14 @@ class FunctionTask(TriggerTask):
         *,
         max_retries: int = DEFAULT_MAX_RETRIES,
         cooldown: float = 0.0,
+        on_worker_lost: OnWorkerLost = "rerun",
     ) -> None:
         if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
             raise ConfigurationError(f"max_retries must be an int from 0, not {max_retries!r}")
         self.function = function
         self.max_retries = max_retries
         self.cooldown = check_cooldown(cooldown)
+        self.on_worker_lost = _check_on_worker_lost(on_worker_lost)
         self.__doc__ = function.__doc__
 
     def run(self, context: TaskContext) -> Result:
@@ -75,7 +86,7 @@ def trigger_task(function: Callable[[TaskContext], Result], /) -> FunctionTask: 
 
 @overload
 def trigger_task(
-    *, max_retries: int = ..., cooldown: float = ...
+    *, max_retries: int = ..., cooldown: float = ..., on_worker_lost: OnWorkerLost = ...
 ) -> Callable[[Callable[[TaskContext], Result]], FunctionTask]: ...
 
 
@@ -85,16 +96,23 @@ def trigger_task(
     *,
     max_retries: int = DEFAULT_MAX_RETRIES,
     cooldown: float = 0.0,
+    on_worker_lost: OnWorkerLost = "rerun",
 ) -> FunctionTask | Callable[[Callable[[TaskContext], Result]], FunctionTask]:
     """Make a task of a function of one argument, the context. With or without parentheses.
 
     Args:
         max_retries: see :class:`TriggerTask`.
         cooldown: seconds; see :class:`TriggerTask`.
+        on_worker_lost: see :class:`TriggerTask`.
     """
 
     def decorate(function: Callable[[TaskContext], Result]) -> FunctionTask:
-        return FunctionTask(function, max_retries=max_retries, cooldown=cooldown)
+        return FunctionTask(
+            function,
+            max_retries=max_retries,
+            cooldown=cooldown,
+            on_worker_lost=on_worker_lost,
+        )
 
     return decorate if function is None else decorate(function)
 
@@ -235,6 +253,13 @@ def check_cooldown(cooldown: Any) -> float:
     ):
         raise ConfigurationError(f"cooldown must be seconds from 0, not {cooldown!r}")
     return float(cooldown)
+
+
+def _check_on_worker_lost(choice: Any) -> OnWorkerLost:
+    if choice not in get_args(OnWorkerLost):
+        raise ConfigurationError(f"on_worker_lost must be 'rerun' or 'fail', not {choice!r}")
+    checked: OnWorkerLost = choice
+    return checked
 
 
 def as_task(found: Any, target: str) -> TriggerTask:

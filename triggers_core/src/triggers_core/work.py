@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from triggers_core import join
 from triggers_core.config import TaskConfig
 from triggers_core.dispatch import dispatch
-from triggers_core.errors import InstanceNotFound
+from triggers_core.errors import DispatchError, InstanceNotFound
 from triggers_core.instance import Status, TaskInstance, split_instance_name
-from triggers_core.storage.base import Storage, UnitOfWork
+from triggers_core.storage.base import UnitOfWork
 
 if TYPE_CHECKING:
     from triggers_core.manager import TriggerManager
+
+DISPATCH_RETRY_SECONDS = 10.0
+"""From a dispatch that failed to the earliest time at which recovery makes it again."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,16 @@ class FireOutcome:
 class Work:
     """The change under way: reads and writes of one transaction, and what came of them."""
 
-    def __init__(self, session_uid: str, unit: UnitOfWork, storage: Storage) -> None:
+    def __init__(self, manager: TriggerManager, unit: UnitOfWork) -> None:
         self.unit = unit
-        self.at = storage.now()
+        self.at = manager.storage.now()
         self.fired: list[tuple[str, Mapping[str, Any], FireOutcome]] = []
         self.changed: list[tuple[TaskInstance, Status | None]] = []
         self.replayed: list[tuple[TaskInstance, TaskInstance]] = []
-        self._session_uid = session_uid
-        self._storage = storage
+        self.to_dispatch: list[TaskInstance] = []
+        self._session_uid = manager.session_uid
+        self._storage = manager.storage
+        self._dispatch_timeout = manager.dispatch_timeout
 
     def find(self, instance_name: str) -> TaskInstance:
         """Return the instance as it stands now. Raises InstanceNotFound."""
@@ -74,13 +79,15 @@ class Work:
 
     def change_to(self, instance: TaskInstance, status: Status, **changes: Any) -> TaskInstance:
         """Keep the instance in another status; return it. Raises InvalidTransition."""
-        changed = instance.to(status, at=self.at, **changes)
-        self._save(changed, instance.status)
-        return changed
+        return self._save(instance.to(status, at=self.at, **changes), instance.status)
 
     def keep(self, instance: TaskInstance) -> None:
         """Keep an instance whose status is as it was."""
         self.unit.save(instance)
+
+    def dispatch_again(self, instance: TaskInstance) -> None:
+        """Dispatch a scheduled instance whose message is lost."""
+        self._save(instance, instance.status)
 
     def replay(self, instance: TaskInstance, **clone: Any) -> TaskInstance:
         """Mark the instance replayed and schedule its clone; return the clone.
@@ -94,7 +101,7 @@ class Work:
         replayed = self.change_to(instance, Status.REPLAYED)
         number = self.unit.next_number(instance.task_name)
         stand_in = join.clone(replayed, number, at=self.at, **clone)
-        self._save(stand_in, None)
+        stand_in = self._save(stand_in, None)
         self.replayed.append((replayed, stand_in))
         return stand_in
 
@@ -145,10 +152,6 @@ class Work:
         self.fired.append((trigger_name, trigger_kwargs, outcome))
         return outcome
 
-    def scheduled(self) -> list[TaskInstance]:
-        """Return the instances that became scheduled, to be dispatched."""
-        return [instance for instance, _ in self.changed if instance.status is Status.SCHEDULED]
-
     def _made_by(
         self, trigger_name: str, trigger_kwargs: Mapping[str, Any], tasks_that_took: set[str]
     ) -> list[TaskInstance]:
@@ -176,10 +179,15 @@ class Work:
     def _config_of(self, instance: TaskInstance) -> TaskConfig:
         return self._storage.configuration(instance.config_digest)[instance.task_name]
 
-    def _save(self, instance: TaskInstance, old_status: Status | None) -> None:
+    def _save(self, instance: TaskInstance, old_status: Status | None) -> TaskInstance:
+        if instance.status is Status.SCHEDULED:
+            due = max(self.at, instance.not_before)
+            instance = replace(instance, recover_at=due + self._dispatch_timeout)
+            self.to_dispatch.append(instance)
         self.keep(instance)
         if instance.status is not old_status:
             self.changed.append((instance, old_status))
+        return instance
 
 
 @contextmanager
@@ -192,12 +200,25 @@ def change(manager: TriggerManager) -> Iterator[Work]:
     """
     settled = False
     with manager.storage.transaction(manager.session_uid, manager.name) as unit:
-        work = Work(manager.session_uid, unit, manager.storage)
+        work = Work(manager, unit)
         yield work
         if manager.plugins.has_hook("triggers_settled"):
             settled = any(_ended(*item) for item in work.changed) and not unit.is_active()
     _tell(manager, work, settled)
-    dispatch(manager, work.scheduled())
+    try:
+        dispatch(manager, work.to_dispatch)
+    except DispatchError as error:
+        _recover_soon(manager, error.instance_names)
+        raise
+
+
+def _recover_soon(manager: TriggerManager, instance_names: tuple[str, ...]) -> None:
+    recover_at = manager.storage.now() + DISPATCH_RETRY_SECONDS
+    with manager.storage.transaction(manager.session_uid, manager.name) as unit:
+        for name in instance_names:
+            instance = unit.instance(*split_instance_name(name))
+            if instance is not None and instance.status is Status.SCHEDULED:
+                unit.save(replace(instance, recover_at=recover_at))
 
 
 def _tell(manager: TriggerManager, work: Work, settled: bool) -> None:

@@ -12,6 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from triggers_core.config import Configuration
@@ -92,6 +93,14 @@ class UnitOfWork(SessionReader):
         """Keep what the event did (F6)."""
 
 
+@dataclass(frozen=True)
+class LostInstance:
+    """An instance for recovery, and whose session it is in."""
+
+    manager_name: str
+    instance: TaskInstance
+
+
 class Storage(ABC):
     """Keeps sessions. One object serves all threads of a process, and survives a fork.
 
@@ -127,6 +136,15 @@ class Storage(ABC):
     @abstractmethod
     def read(self, session_uid: str) -> AbstractContextManager[SessionReader]:
         """Look at one session, consistently; waits for no writer."""
+
+    @abstractmethod
+    def take_lost(self, *, limit: int, hold_until: float) -> list[LostInstance]:
+        """Take instances whose ``recover_at`` is past, the longest lost first.
+
+        In one atomic step their ``recover_at`` becomes ``hold_until``, so that of all who ask,
+        at once or after, nobody else is given them before that time. An index finds them: the
+        cost does not grow with what the store holds.
+        """
 
     @abstractmethod
     def sessions(self) -> Iterator[tuple[str, str]]:
@@ -172,7 +190,8 @@ COLUMNS = (
     "not_before",
     "created_at",
     "changed_at",
-    "lease_expires_at",
+    "recover_at",
+    "reruns_left",
     "metadata",
 )
 """An instance's columns, in the order of :func:`encode_instance`."""
@@ -192,7 +211,8 @@ def encode_instance(instance: TaskInstance) -> tuple[Any, ...]:
         instance.not_before,
         instance.created_at,
         instance.changed_at,
-        instance.lease_expires_at,
+        instance.recover_at,
+        instance.reruns_left,
         to_json(instance.metadata),
     )
 
@@ -211,7 +231,8 @@ def decode_instance(session_uid: str, row: tuple[Any, ...]) -> TaskInstance:
         not_before,
         created_at,
         changed_at,
-        lease_expires_at,
+        recover_at,
+        reruns_left,
         metadata,
     ) = row
     return TaskInstance(
@@ -227,7 +248,8 @@ def decode_instance(session_uid: str, row: tuple[Any, ...]) -> TaskInstance:
         trigger_kwargs=json.loads(trigger_kwargs),
         waits_for=frozenset(json.loads(waits_for)),
         not_before=not_before,
-        lease_expires_at=lease_expires_at,
+        recover_at=recover_at,
+        reruns_left=reruns_left,
         metadata=json.loads(metadata),
     )
 

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from triggers_core.config import Configuration
@@ -14,6 +14,7 @@ from triggers_core.errors import StorageError
 from triggers_core.instance import ACTIVE, Status, TaskInstance
 from triggers_core.storage.base import (
     DEFAULT_ALIAS,
+    LostInstance,
     SessionReader,
     Storage,
     UnitOfWork,
@@ -78,10 +79,28 @@ class MemoryStorage(Storage):
             session = self._sessions.get(session_uid) or _Session(manager_name="")
             yield _MemoryReader(session_uid, session)
 
+    def take_lost(self, *, limit: int, hold_until: float) -> list[LostInstance]:
+        with self._lock:
+            lost = sorted(self._lost(self.now()), key=lambda item: item.instance.recover_at or 0.0)
+            return [self._held(item, hold_until) for item in lost[:limit]]
+
     def sessions(self) -> Iterator[tuple[str, str]]:
         with self._lock:
             found = [(uid, session.manager_name) for uid, session in self._sessions.items()]
         return iter(found)
+
+    def _lost(self, now: float) -> Iterator[LostInstance]:
+        for uid, session in self._sessions.items():
+            for key in session.active:
+                instance = decode_instance(uid, session.rows[key])
+                if instance.recover_at is not None and instance.recover_at <= now:
+                    yield LostInstance(session.manager_name, instance)
+
+    def _held(self, lost: LostInstance, hold_until: float) -> LostInstance:
+        held = replace(lost.instance, recover_at=hold_until)
+        rows = self._sessions[held.session_uid].rows
+        rows[(held.task_name, held.number)] = encode_instance(held)
+        return replace(lost, instance=held)
 
     def _configuration_body(self, digest: str) -> str | None:
         return self._bodies.get(digest)

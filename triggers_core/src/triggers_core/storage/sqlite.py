@@ -23,6 +23,7 @@ from triggers_core.storage.base import (
     COLUMNS,
     DEFAULT_ALIAS,
     SCHEMA_VERSION,
+    LostInstance,
     SessionReader,
     Storage,
     UnitOfWork,
@@ -60,12 +61,15 @@ CREATE TABLE instances (
     not_before REAL NOT NULL,
     created_at REAL NOT NULL,
     changed_at REAL NOT NULL,
-    lease_expires_at REAL,
+    recover_at REAL,
+    reruns_left INTEGER NOT NULL,
     metadata TEXT NOT NULL,
     UNIQUE (session_id, task_name, number)
 );
 CREATE INDEX active_instances ON instances (session_id)
     WHERE status IN ('scheduled', 'running');
+CREATE INDEX recoverable_instances ON instances (recover_at)
+    WHERE recover_at IS NOT NULL;
 CREATE TABLE waiting (
     session_id INTEGER NOT NULL,
     trigger_name TEXT NOT NULL,
@@ -99,7 +103,16 @@ _INSERT_INSTANCE = (
 _UPDATE_INSTANCE = (
     f"UPDATE instances SET {', '.join(f'{column} = ?' for column in COLUMNS[2:])} WHERE id = ?"
 )
+_TAKE_LOST = f"""
+UPDATE instances SET recover_at = :hold_until WHERE id IN (
+    SELECT id FROM instances WHERE recover_at <= :now ORDER BY recover_at LIMIT :limit
+) RETURNING
+    (SELECT manager_name FROM sessions WHERE sessions.id = session_id),
+    (SELECT uid FROM sessions WHERE sessions.id = session_id),
+    {_COLUMNS}
+"""
 _NO_SESSION = -1
+_OLDEST_SQLITE = (3, 35)  # the first with RETURNING
 
 
 class SqliteStorage(Storage):
@@ -124,6 +137,11 @@ class SqliteStorage(Storage):
         super().__init__(alias=alias)
         if synchronous not in ("FULL", "NORMAL"):
             raise StorageError(f"synchronous must be 'FULL' or 'NORMAL', not {synchronous!r}")
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise StorageError(
+                f"this Python has SQLite {sqlite3.sqlite_version}, and SqliteStorage needs "
+                f"{'.'.join(map(str, _OLDEST_SQLITE))}; use a newer Python, or another storage"
+            )
         self.path = Path(path).absolute()
         self._synchronous = synchronous
         self._process = _Process()
@@ -165,6 +183,16 @@ class SqliteStorage(Storage):
                 yield _SqliteReader(self, connection, session_uid)
             finally:
                 connection.execute("ROLLBACK")
+
+    def take_lost(self, *, limit: int, hold_until: float) -> list[LostInstance]:
+        connection = self._connection()
+        values = {"hold_until": hold_until, "now": self.now(), "limit": limit}
+        with self._process.write_lock, self._failures():
+            rows = connection.execute(_TAKE_LOST, values).fetchall()
+        return [
+            LostInstance(manager_name, decode_instance(session_uid, tuple(row)))
+            for manager_name, session_uid, *row in rows
+        ]
 
     def sessions(self) -> Iterator[tuple[str, str]]:
         with self._failures():

@@ -1,0 +1,110 @@
+"""A worker's sign of life: while a task runs, its instance's lease is renewed (rule X6).
+
+The lease is lost with the worker, and nothing else has to be done for that.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from triggers_core.errors import TriggersError
+from triggers_core.instance import Status, TaskInstance
+
+if TYPE_CHECKING:
+    from triggers_core.manager import TriggerManager
+
+RENEWALS_PER_LEASE = 3
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Lease:
+    manager: TriggerManager
+    instance: TaskInstance
+    renew_at: float  # time.monotonic()
+
+    @property
+    def interval(self) -> float:
+        return self.manager.lease_duration / RENEWALS_PER_LEASE
+
+
+class LeaseKeeper:
+    """Renews the leases held in this process, from one thread that lives while there are any."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    @contextmanager
+    def holding(self, manager: TriggerManager, instance: TaskInstance) -> Iterator[None]:
+        """Renew the running instance's lease until the body is left."""
+        if self._pid != os.getpid():
+            self._reset()
+        lease = _Lease(manager, instance, renew_at=0.0)
+        lease.renew_at = time.monotonic() + lease.interval
+        with self._changed:
+            self._leases.add(lease)
+            self._start_thread_if_needed()
+            self._changed.notify()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._leases.discard(lease)
+
+    def _reset(self) -> None:
+        """Start empty: a fork's child has neither the thread nor the leases."""
+        self._pid = os.getpid()
+        self._changed = threading.Condition()
+        self._leases: set[_Lease] = set()
+        self._thread_runs = False
+
+    def _start_thread_if_needed(self) -> None:
+        if self._thread_runs:
+            return
+        try:
+            threading.Thread(target=self._renew_until_none, name="leases", daemon=True).start()
+        except RuntimeError as error:
+            _logger.warning("leases cannot be renewed at interpreter exit: %s", error)
+        else:
+            self._thread_runs = True
+
+    def _renew_until_none(self) -> None:
+        while (lease := self._next_due()) is not None:
+            try:
+                _renew(lease)
+            except TriggersError:
+                _logger.exception("the lease of %s could not be renewed", lease.instance.name)
+
+    def _next_due(self) -> _Lease | None:
+        """Return a lease when it is to be renewed, or None when the thread is to end."""
+        with self._changed:
+            while self._leases:
+                lease = min(self._leases, key=lambda held: held.renew_at)
+                seconds = lease.renew_at - time.monotonic()
+                if seconds <= 0:
+                    lease.renew_at = time.monotonic() + lease.interval
+                    return lease
+                self._changed.wait(seconds)
+            self._thread_runs = False
+            return None
+
+
+def _renew(lease: _Lease) -> None:
+    manager, held = lease.manager, lease.instance
+    storage = manager.storage
+    with storage.transaction(manager.session_uid, manager.name) as unit:
+        current = unit.instance(held.task_name, held.number)
+        if current is not None and current.status is Status.RUNNING:
+            unit.save(replace(current, recover_at=storage.now() + manager.lease_duration))
+
+
+KEEPER = LeaseKeeper()
+"""One for the process, since a process lives or dies as a whole. Empty while no task runs."""

@@ -1,0 +1,125 @@
+"""What a lost message, worker or process leaves behind, taken up again.
+
+Safe to run on any number of machines at once, and at any time: an instance is given to one pass
+at a time, and whatever a pass dispatches in vain is dropped by the claim.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+
+from triggers_core.errors import TriggersError
+from triggers_core.instance import Status
+from triggers_core.plugins import Plugins, default_plugins
+from triggers_core.storage.base import LostInstance, Storage
+from triggers_core.work import change
+
+DEFAULT_LIMIT = 100
+DEFAULT_INTERVAL = 10.0
+HOLD_SECONDS = 10.0
+"""How long an instance is one pass's own; one that the pass could not help is tried again after."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Recovered:
+    """What one pass did, as (session uid, instance name).
+
+    Attributes:
+        dispatched: scheduled instances that no worker had claimed, handed to their runner again.
+        rerun: running instances whose worker was lost, replayed; by the lost one's name.
+        failed: running instances whose worker was lost, recorded as failed.
+        errors: those that could not be helped, each logged with the reason.
+    """
+
+    dispatched: list[tuple[str, str]] = field(default_factory=list)
+    rerun: list[tuple[str, str]] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    errors: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """How many instances the pass dealt with."""
+        return sum(map(len, (self.dispatched, self.rerun, self.failed, self.errors)))
+
+
+def recover_once(
+    storage: Storage, *, plugins: Plugins | None = None, limit: int = DEFAULT_LIMIT
+) -> Recovered:
+    """Take up to ``limit`` lost instances, the longest lost first, and set each going again.
+
+    An error with one is logged, listed, and keeps no other back.
+
+    Raises:
+        StorageError: the store cannot be asked.
+    """
+    plugins = plugins or default_plugins()
+    recovered = Recovered()
+    hold_until = storage.now() + HOLD_SECONDS
+    for lost in storage.take_lost(limit=limit, hold_until=hold_until):
+        instance = lost.instance
+        try:
+            done = _recover(lost, storage, plugins, recovered)
+        except TriggersError:
+            _logger.exception(
+                "session %r: %s could not be recovered", instance.session_uid, instance.name
+            )
+            done = recovered.errors
+        if done is not None:
+            done.append((instance.session_uid, instance.name))
+    return recovered
+
+
+def run_forever(
+    storage: Storage,
+    *,
+    plugins: Plugins | None = None,
+    interval: float = DEFAULT_INTERVAL,
+    stop: threading.Event | None = None,
+) -> None:
+    """Make a pass every ``interval`` seconds; more at once while one finds all that it may.
+
+    Args:
+        stop: set it to end the loop after the pass under way.
+    """
+    stop = stop or threading.Event()
+    while not stop.is_set():
+        try:
+            found = recover_once(storage, plugins=plugins)
+        except TriggersError:
+            _logger.exception("this recovery pass could not be made; the next will try again")
+            found = Recovered()
+        if found.count < DEFAULT_LIMIT:
+            stop.wait(interval)
+
+
+def _recover(
+    lost: LostInstance, storage: Storage, plugins: Plugins, recovered: Recovered
+) -> list[tuple[str, str]] | None:
+    """Return the list that the instance belongs in, or None where it needed no help any more."""
+    manager = plugins.managers.load(lost.manager_name)(
+        lost.instance.session_uid, storage=storage, plugins=plugins
+    )
+    with change(manager) as work:
+        current = work.find(lost.instance.name)
+        if current != lost.instance:
+            return None
+        if current.status is Status.SCHEDULED:
+            work.dispatch_again(current)
+            return recovered.dispatched
+        current = current.with_metadata(error=_WORKER_LOST)
+        if current.reruns_left:
+            work.replay(current, attempt=current.attempt + 1, config_digest=current.config_digest)
+            return recovered.rerun
+        work.change_to(current, Status.FAILED)
+        return recovered.failed
+
+
+_WORKER_LOST = {
+    "type": "WorkerLost",
+    "message": "the worker gave no sign of life until the lease ran out",
+    "traceback": "",
+}
