@@ -10,6 +10,7 @@ from rich.table import Table
 
 from triggers_core.plugins import STORAGE_VARIABLE, Plugins, default_plugins
 from triggers_core.recovery import DEFAULT_INTERVAL, recover_once, run_forever
+from triggers_core.storage.base import DEFAULT_ALIAS
 
 
 def build(plugins: Plugins | None = None) -> typer.Typer:
@@ -40,11 +41,12 @@ def build(plugins: Plugins | None = None) -> typer.Typer:
         storage: str = typer.Option(
             ..., envvar=STORAGE_VARIABLE, help="Where: sqlite:///triggers.db, …"
         ),
+        alias: str = typer.Option(DEFAULT_ALIAS, help="What messages to workers call it."),
         interval: float = typer.Option(DEFAULT_INTERVAL, help="Seconds between two passes."),
         once: bool = typer.Option(False, "--once", help="Make one pass and stop."),
     ) -> None:
         """Send again what lost its message, and take over what lost its worker."""
-        opened = plugins.open_storage(storage)
+        opened = plugins.open_storage(storage, alias=alias)
         plugins.add_storage(opened)
         if not once:
             run_forever(opened, plugins=plugins, interval=interval)

@@ -23,7 +23,8 @@ from triggers_core.work import Work, change
 
 if TYPE_CHECKING:
     from triggers_core.manager import TriggerManager
-    from triggers_core.runner import BaseTaskRunner
+
+    ResolveTask = Callable[[TriggerManager, TaskInstance], TriggerTask]
 
 _logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def execute(
     manager: TriggerManager,
     task_instance: TaskInstance,
     *,
-    runner: BaseTaskRunner | None = None,
+    resolve: ResolveTask | None = None,
 ) -> TaskInstance | None:
     """Run a scheduled instance to its end, cascade included. Every runner calls this.
 
@@ -41,7 +42,7 @@ def execute(
 
     Args:
         task_instance: as it was dispatched; its attempt is compared with the store's.
-        runner: whose ``resolve`` finds the task; None for the manager's.
+        resolve: finds the task; None for the manager's own. A runner passes its ``resolve``.
 
     Returns:
         The instance as it ended, or None when it was not this call's to run.
@@ -53,7 +54,7 @@ def execute(
         InstanceNotFound: the session has no such instance.
     """
     _wait_until(task_instance.not_before, manager)
-    task = _resolve(manager, task_instance, runner)
+    task = _resolve(manager, task_instance, resolve)
     reruns_left = 0 if isinstance(task, Exception) else task.reruns_left(task_instance.attempt)
     instance = _claim(manager, task_instance, reruns_left)
     if instance is None:
@@ -84,11 +85,11 @@ def _wait_until(not_before: float, manager: TriggerManager) -> None:
 
 
 def _resolve(
-    manager: TriggerManager, instance: TaskInstance, runner: BaseTaskRunner | None
+    manager: TriggerManager, instance: TaskInstance, resolve: ResolveTask | None
 ) -> TriggerTask | Exception:
     """Return the task, or why there is none: that is for the claimed instance to record."""
     try:
-        return runner.resolve(manager, instance) if runner else manager.resolve(instance)
+        return resolve(manager, instance) if resolve else manager.resolve(instance)
     except Exception as error:
         return error
 
@@ -145,18 +146,20 @@ def _skip(context: TaskContext, skip: SkipRequested) -> TaskInstance | None:
 
 def _retry(context: TaskContext, retry: RetryRequested, task: TriggerTask) -> TaskInstance | None:
     attempt = context.attempt
-    if attempt > task.max_retries:
+    reason = retry.__cause__ or retry.__context__
+    max_retries = task.max_retries if retry.max_retries is None else retry.max_retries
+    if attempt > max_retries:
         exceeded = MaxRetriesExceeded(
             f"task {context.instance.task_name!r} asked for a retry after attempt {attempt}, "
-            f"and its max_retries is {task.max_retries}"
+            f"and its max_retries is {max_retries}"
         )
-        exceeded.__cause__ = retry.__context__
+        exceeded.__cause__ = reason
         return _fail(context, exceeded)
     cooldown = task.cooldown if retry.cooldown is None else retry.cooldown
 
     def end(work: Work, instance: TaskInstance) -> TaskInstance:
-        if retry.__context__ is not None:
-            instance = instance.with_metadata(error=_described(retry.__context__))
+        if reason is not None:
+            instance = instance.with_metadata(error=_described(reason))
         work.replay(
             instance,
             attempt=attempt + 1,

@@ -63,10 +63,8 @@ class FunctionTask(TriggerTask):
         cooldown: float = 0.0,
         on_worker_lost: OnWorkerLost = "rerun",
     ) -> None:
-        if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
-            raise ConfigurationError(f"max_retries must be an int from 0, not {max_retries!r}")
         self.function = function
-        self.max_retries = max_retries
+        self.max_retries = check_max_retries(max_retries)
         self.cooldown = check_cooldown(cooldown)
         self.on_worker_lost = _check_on_worker_lost(on_worker_lost)
         self.__doc__ = function.__doc__
@@ -128,9 +126,10 @@ class TaskInterruption(BaseException):
 class RetryRequested(TaskInterruption):
     """Raised by ``context.retry()``."""
 
-    def __init__(self, cooldown: float | None) -> None:
+    def __init__(self, cooldown: float | None, max_retries: int | None) -> None:
         super().__init__("the task asked to be retried")
         self.cooldown = cooldown
+        self.max_retries = max_retries
 
 
 class SkipRequested(TaskInterruption):
@@ -200,16 +199,20 @@ class TaskContext:
         except (TypeError, ValueError) as error:
             raise InvalidKwargs(f"trigger {trigger_name!r}, key {key!r}: {error}") from error
 
-    def retry(self, *, cooldown: float | None = None) -> NoReturn:
+    def retry(self, *, cooldown: float | None = None, max_retries: int | None = None) -> NoReturn:
         """Stop here and start the task again later, in a new instance (rule X4).
 
         Args:
             cooldown: seconds to wait at least; None for the task's own ``cooldown``.
+            max_retries: None for the task's own ``max_retries``.
 
         Raises:
-            ConfigurationError: the cooldown is no number of seconds.
+            ConfigurationError: the cooldown or the maximum is no such number.
         """
-        raise RetryRequested(None if cooldown is None else check_cooldown(cooldown))
+        raise RetryRequested(
+            None if cooldown is None else check_cooldown(cooldown),
+            None if max_retries is None else check_max_retries(max_retries),
+        )
 
     def skip(self, *, cascade: bool = False, result: Result = None) -> NoReturn:
         """Stop here and mark the instance ``skipped`` (rule X5).
@@ -242,6 +245,13 @@ class InstanceLogger(logging.LoggerAdapter[logging.Logger]):
             self.kept.append({"level": logging.getLevelName(level), "message": text})
             del self.kept[:-MAX_LOGS]
         super().log(level, msg, *args, **kwargs)
+
+
+def check_max_retries(max_retries: Any) -> int:
+    """Return the number of retries. Raises ConfigurationError unless it is one."""
+    if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
+        raise ConfigurationError(f"max_retries must be an int from 0, not {max_retries!r}")
+    return max_retries
 
 
 def check_cooldown(cooldown: Any) -> float:

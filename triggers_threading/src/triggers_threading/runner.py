@@ -43,7 +43,7 @@ class ThreadingTaskRunner(BaseTaskRunner):
     def run(self, manager: TriggerManager, task_instance: TaskInstance) -> None:
         """Queue the instance for a thread, no sooner than its cooldown is over."""
         self._pool.submit(
-            partial(execute, manager, task_instance, runner=self),
+            partial(execute, manager, task_instance, resolve=self.resolve),
             delay=task_instance.not_before - manager.storage.now(),
         )
 
