@@ -9,17 +9,23 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 from triggers_core.errors import TriggersError
-from triggers_core.instance import Status
+from triggers_core.instance import Status, TaskInstance
 from triggers_core.plugins import Plugins, default_plugins
-from triggers_core.storage.base import LostInstance, Storage
+from triggers_core.storage.base import Storage
 from triggers_core.work import change
+
+if TYPE_CHECKING:
+    from triggers_core.manager import TriggerManager
 
 DEFAULT_LIMIT = 100
 DEFAULT_INTERVAL = 10.0
 HOLD_SECONDS = 10.0
 """How long an instance is one pass's own; one that the pass could not help is tried again after."""
+
+RecoveredBy = Literal["dispatched", "rerun", "failed", "errors"]
 
 _logger = logging.getLogger(__name__)
 
@@ -60,16 +66,18 @@ def recover_once(
     recovered = Recovered()
     hold_until = storage.now() + HOLD_SECONDS
     for lost in storage.take_lost(limit=limit, hold_until=hold_until):
-        instance = lost.instance
+        session_uid, name = lost.instance.session_uid, lost.instance.name
+        done: RecoveredBy | None
         try:
-            done = _recover(lost, storage, plugins, recovered)
-        except TriggersError:
-            _logger.exception(
-                "session %r: %s could not be recovered", instance.session_uid, instance.name
+            manager = plugins.managers.load(lost.manager_name)(
+                session_uid, storage=storage, plugins=plugins
             )
-            done = recovered.errors
+            done = take_over(manager, lost.instance)
+        except TriggersError:
+            _logger.exception("session %r: %s could not be recovered", session_uid, name)
+            done = "errors"
         if done is not None:
-            done.append((instance.session_uid, instance.name))
+            getattr(recovered, done).append((session_uid, name))
     return recovered
 
 
@@ -96,26 +104,30 @@ def run_forever(
             stop.wait(interval)
 
 
-def _recover(
-    lost: LostInstance, storage: Storage, plugins: Plugins, recovered: Recovered
-) -> list[tuple[str, str]] | None:
-    """Return the list that the instance belongs in, or None where it needed no help any more."""
-    manager = plugins.managers.load(lost.manager_name)(
-        lost.instance.session_uid, storage=storage, plugins=plugins
-    )
+def take_over(manager: TriggerManager, lost: TaskInstance) -> RecoveredBy | None:
+    """Set one instance going again that is lost as it stands.
+
+    Atomic: of all who take over the same instance, one does.
+
+    Returns:
+        What was done; None where the instance has changed by now and needs no help.
+
+    Raises:
+        DispatchError: it is recorded, but reached no runner; a later pass sends it.
+    """
     with change(manager) as work:
-        current = work.find(lost.instance.name)
-        if current != lost.instance:
+        current = work.find(lost.name)
+        if current != lost:
             return None
         if current.status is Status.SCHEDULED:
             work.dispatch_again(current)
-            return recovered.dispatched
+            return "dispatched"
         current = current.with_metadata(error=_WORKER_LOST)
         if current.reruns_left:
             work.replay(current, attempt=current.attempt + 1, config_digest=current.config_digest)
-            return recovered.rerun
+            return "rerun"
         work.change_to(current, Status.FAILED)
-        return recovered.failed
+        return "failed"
 
 
 _WORKER_LOST = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from triggers_core.errors import InvalidReference, TriggersError
@@ -73,7 +73,8 @@ class Reference:
         return asdict(self)
 
     def open(self, plugins: Plugins) -> tuple[TriggerManager, TaskInstance]:
-        """Return the manager of the session, and the instance as it stands in the store.
+        """Return the manager of the session, and the instance as the message means it: as it
+        stands in the store, at the message's attempt.
 
         Raises:
             ManagerNotFound, StorageNotFound, InstanceNotFound: this process does not know what
@@ -83,4 +84,4 @@ class Reference:
         manager = plugins.managers.load(self.manager)(
             self.session, storage=plugins.storage(self.storage), plugins=plugins
         )
-        return manager, manager.instance(self.instance)
+        return manager, replace(manager.instance(self.instance), attempt=self.attempt)

@@ -1,0 +1,60 @@
+"""The directive ``celery``: how the message of one task is sent.
+
+``"celery": {"queue": "mail", "priority": 5, "headers": {"tenant": "a"}, "expires": 3600}``
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from triggers_core import TaskConfig, hookimpl
+
+DIRECTIVE = "celery"
+HIGHEST_PRIORITY = 255
+
+
+@hookimpl
+def triggers_validate_directive(directive: str, value: Any) -> bool | None:
+    """Claim ``celery``; raise ValueError where it says something that cannot be sent."""
+    if directive != DIRECTIVE:
+        return None
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a mapping of message options, not {value!r}")
+    for option, setting in value.items():
+        if option not in _OPTIONS:
+            raise ValueError(f"unknown option {option!r}; known: {', '.join(sorted(_OPTIONS))}")
+        is_valid, expected = _OPTIONS[option]
+        if not is_valid(setting):
+            raise ValueError(f"option {option!r}: expected {expected}, not {setting!r}")
+    return True
+
+
+def message_options(config: TaskConfig) -> dict[str, Any]:
+    """Return what the task's directive says, as arguments of ``apply_async``."""
+    return dict(config.extras.get(DIRECTIVE, {}))
+
+
+def _is_queue(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_priority(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= HIGHEST_PRIORITY
+
+
+def _is_headers(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+_OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "queue": (_is_queue, "a queue's name"),
+    "priority": (_is_priority, f"an int from 0 to {HIGHEST_PRIORITY}"),
+    "headers": (_is_headers, "a mapping of header names to JSON values"),
+    "expires": (_is_seconds, "seconds, more than 0"),
+}

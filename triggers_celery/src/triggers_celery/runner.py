@@ -1,0 +1,182 @@
+"""The task runner: for each scheduled instance, one message of the Celery task that it runs.
+
+This module imports Celery only when a runner is used.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from triggers_celery.directive import message_options
+from triggers_core import (
+    BaseTaskRunner,
+    PluginError,
+    Plugins,
+    Reference,
+    TaskInstance,
+    TaskNotFound,
+    TriggerManager,
+    TriggerTask,
+    default_plugins,
+)
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from triggers_celery.task import CeleryTriggerTask
+
+OLDEST_CELERY = (5, 4)
+LONGEST_COUNTDOWN = 600.0
+"""Seconds. A broker takes a message that a worker holds for too long for lost and delivers it
+again: Redis after its visibility timeout (an hour unless set), RabbitMQ after its consumer
+timeout (half an hour). A longer cooldown is therefore sent on in hops."""
+
+_NAMESPACE = uuid.UUID("d6a2a1a6-6f2e-4b0e-9f2b-6f0c1f3d7c11")
+_plugins_in_use: ContextVar[Plugins | None] = ContextVar("triggers_celery_plugins", default=None)
+
+
+class CeleryTaskRunner(BaseTaskRunner):
+    """Sends each instance to a Celery worker, as a reference and nothing more. Thread-safe.
+
+    A task's ``run`` target is its Celery name. It is looked up in the given app, or else in
+    whichever Celery app of this process has it.
+
+    Args:
+        app: the application's own Celery app; None to find it by the task.
+    """
+
+    name: ClassVar[str] = "celery"
+    capabilities: ClassVar[frozenset[str]] = frozenset({"cooldown", "remote"})
+
+    def __init__(self, app: Celery | None = None) -> None:
+        _check_celery()
+        self._app = app
+        self._tasks: dict[str, CeleryTriggerTask] = {}
+
+    def run(self, manager: TriggerManager, task_instance: TaskInstance) -> None:
+        """Publish the instance's message.
+
+        Raises:
+            TaskNotFound: no app has the task; PluginError: more than one has, or it is a plain
+                Celery task.
+            kombu.exceptions.OperationalError: the broker cannot be reached, after Celery's own
+                retries (``task_publish_retry_policy``).
+        """
+        publish(self._find(manager, task_instance), manager, task_instance)
+
+    def resolve(self, manager: TriggerManager, task_instance: TaskInstance) -> TriggerTask:
+        return self._find(manager, task_instance).as_trigger_task()
+
+    def _find(self, manager: TriggerManager, instance: TaskInstance) -> CeleryTriggerTask:
+        target = manager.task_config(instance).run
+        if target not in self._tasks:
+            self._tasks[target] = _find_task(target, self._app)
+        return self._tasks[target]
+
+
+def publish(
+    task: CeleryTriggerTask,
+    manager: TriggerManager,
+    instance: TaskInstance,
+    *,
+    countdown: float | None = None,
+) -> None:
+    """Send the message that runs an instance, under an id that depends on nothing but it.
+
+    Args:
+        countdown: seconds; None for what is left of the instance's cooldown.
+    """
+    reference = Reference.to(manager, instance)
+    if countdown is None:
+        countdown = max(instance.not_before - manager.storage.now(), 0.0)
+    with _using(manager.plugins):
+        task.apply_async(
+            args=[reference.to_dict()],
+            task_id=str(uuid.uuid5(_NAMESPACE, repr(reference))),
+            countdown=min(countdown, LONGEST_COUNTDOWN) or None,
+            retries=instance.attempt - 1,
+            serializer="json",
+            add_to_parent=False,
+            **message_options(manager.task_config(instance)),
+        )
+
+
+def plugins_in_use() -> Plugins:
+    """Return the plugins of the dispatching manager in eager mode, else this process's."""
+    return _plugins_in_use.get() or default_plugins()
+
+
+@contextmanager
+def _using(plugins: Plugins) -> Iterator[None]:
+    token = _plugins_in_use.set(plugins)
+    try:
+        yield
+    finally:
+        _plugins_in_use.reset(token)
+
+
+def _check_celery() -> None:
+    """Raise PluginError unless a Celery that this runner works with is installed."""
+    wanted = ".".join(map(str, OLDEST_CELERY))
+    advice = f"pip install --upgrade 'celery>={wanted}'"
+    try:
+        version = metadata.version("celery")
+    except metadata.PackageNotFoundError:
+        raise PluginError(f"the celery runner needs Celery, which is missing: {advice}") from None
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers < OLDEST_CELERY:
+        raise PluginError(f"the celery runner needs Celery {wanted}, not {version}: {advice}")
+
+
+def _find_task(name: str, app: Celery | None) -> CeleryTriggerTask:
+    from triggers_celery.task import CeleryTriggerTask  # noqa: PLC0415 - imports Celery
+
+    apps = [app] if app is not None else _apps()
+    if not apps:
+        raise TaskNotFound(
+            f"Celery task {name!r}: this process has no Celery app; import the module that makes "
+            "it before you fire"
+        )
+    having = [app for app in apps if _has_task(app, name)]
+    if not having:
+        names = ", ".join(sorted(_app_name(app) for app in apps))
+        raise TaskNotFound(
+            f"the Celery app ({names}) has no task {name!r}; import the module that defines it, "
+            "or add the module to the app's 'include'"
+        )
+    if len(having) > 1:
+        names = " and ".join(sorted(_app_name(app) for app in having))
+        raise PluginError(
+            f"Celery task {name!r} is in two apps ({names}); choose one with "
+            "plugins.use_runner(CeleryTaskRunner(app))"
+        )
+    task: Any = having[0].tasks[name]
+    if not isinstance(task, CeleryTriggerTask):
+        raise PluginError(
+            f"Celery task {name!r} is a plain Celery task; declare it with "
+            "@app.task(base=CeleryTriggerTask)"
+        )
+    return task
+
+
+def _has_task(app: Celery, name: str) -> bool:
+    if name not in app.tasks:
+        app.loader.import_default_modules()
+    return name in app.tasks
+
+
+def _apps() -> list[Celery]:
+    from celery import _state  # noqa: PLC0415 - imports Celery
+
+    # Celery keeps the apps of a process here, and says so nowhere else. The app that it makes
+    # up where it finds none as the current one is nobody's.
+    return [app for app in _state._get_active_apps() if app.set_as_current or app.main != "default"]
+
+
+def _app_name(app: Celery) -> str:
+    return app.main or "unnamed"
