@@ -1,0 +1,128 @@
+"""The core's modules import downwards only, and the core needs nothing but pluggy.
+
+The order itself stands in the workspace's pyproject.toml, as contracts of import-linter.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import grimp
+import pytest
+
+import triggers_core
+
+PACKAGE = Path(triggers_core.__file__).parent
+CONTRACTS = Path(__file__).parents[2] / "pyproject.toml"
+EXTRA = {"typer", "rich"}
+
+
+def lint(folder):
+    """Check the contracts against the ``triggers_core`` in a folder."""
+    return subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo", CONTRACTS],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_modules_import_only_those_further_down():
+    checked = lint(PACKAGE.parent)
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "broken"),
+    [
+        ("errors", "import triggers_core.manager", "A module imports only those further down"),
+        ("task", "from triggers_core import runner", "A module imports only those further down"),
+        (
+            "storage/memory",
+            "from triggers_core.storage import sqlite",
+            "Storages share their contract and nothing else",
+        ),
+        (
+            "join",
+            "import sqlite3",
+            "Rules do no input or output, and know no time and no thread",
+        ),
+    ],
+)
+def test_an_import_upwards_or_sideways_is_found(tmp_path, module, line, broken):
+    copy = shutil.copytree(PACKAGE, tmp_path / "triggers_core")
+    with (copy / f"{module}.py").open("a") as source:
+        source.write(f"\n{line}\n")
+
+    checked = lint(tmp_path)
+
+    assert checked.returncode == 1
+    assert f"{broken} BROKEN" in checked.stdout
+
+
+def test_an_import_for_the_type_checker_alone_may_point_upwards(tmp_path):
+    copy = shutil.copytree(PACKAGE, tmp_path / "triggers_core")
+    with (copy / "errors.py").open("a") as source:
+        source.write(
+            "\nfrom typing import TYPE_CHECKING\n"
+            "if TYPE_CHECKING:\n    import triggers_core.manager\n"
+        )
+
+    checked = lint(tmp_path)
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_module_without_a_place_in_the_order_is_found(tmp_path):
+    copy = shutil.copytree(PACKAGE, tmp_path / "triggers_core")
+    (copy / "helpers.py").touch()
+
+    checked = lint(tmp_path)
+
+    assert checked.returncode == 1
+    assert "triggers_core.helpers" in checked.stdout
+
+
+def test_only_the_commands_import_more_than_pluggy_and_the_standard_library():
+    graph = grimp.build_graph(
+        "triggers_core", include_external_packages=True, exclude_type_checking_imports=True
+    )
+
+    imported = {
+        (module, package)
+        for module in graph.modules
+        for package in graph.find_modules_directly_imported_by(module)
+        if package.partition(".")[0] not in {"triggers_core", *sys.stdlib_module_names}
+    }
+
+    assert {package for module, package in imported if module != "triggers_core.commands"} == {
+        "pluggy"
+    }
+    assert {package for module, package in imported if module == "triggers_core.commands"} <= EXTRA
+
+
+def test_the_distribution_requires_pluggy_alone():
+    required = [line for line in metadata.requires("triggers-core") if "extra ==" not in line]
+
+    assert [re.match(r"[\w.-]+", line).group() for line in required] == ["pluggy"]
+
+
+def test_importing_the_core_loads_pluggy_and_the_standard_library_alone():
+    """No runner, no Celery, no SQL driver but sqlite3, no command line."""
+    probe = (
+        "import json, sys; before = set(sys.modules); import triggers_core; "
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+
+    printed = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True
+    ).stdout
+
+    packages = {module.partition(".")[0] for module in json.loads(printed)}
+    assert packages - sys.stdlib_module_names == {"triggers_core", "pluggy"}
