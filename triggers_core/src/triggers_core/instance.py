@@ -29,6 +29,7 @@ class Status(str, Enum):
         return self.value
 
 
+_DEALT_WITH = frozenset({Status.REPLAYED, Status.SKIPPED})
 _MAX_DIGITS = 15
 """Of an instance's number: every one that long fits a database's 64-bit integer."""
 
@@ -98,10 +99,9 @@ class TaskInstance:
     def is_resolved(self) -> bool:
         """False while an error or a logged warning still asks for a person's attention.
 
-        A retried instance is resolved by its clone, and one that was skipped after it failed by
-        whoever skipped it.
+        One that was replayed is resolved by its clone, and one skipped by whoever skipped it.
         """
-        if self.metadata.get("logs_resolved"):
+        if self.metadata.get("logs_resolved") or self.status in _DEALT_WITH:
             return True
         return self.status is not Status.FAILED and not self.metadata.get("logs")
 

@@ -31,14 +31,13 @@ def take(
     return _decided(taken, config, at)
 
 
-def makes_instance(config: TaskConfig, trigger_name: str, *, exists: bool, took: bool) -> bool:
-    """Return whether the trigger makes an instance of the task (F2).
+def makes_instance(config: TaskConfig, trigger_name: str, *, exists: bool) -> bool:
+    """Return whether the trigger, which no instance of the task took, makes one (F2).
 
     Args:
         exists: the task has an instance in this session, whatever its status.
-        took: an existing instance took this firing.
     """
-    return not exists or (trigger_name == config.and_every and not took)
+    return not exists or trigger_name == config.and_every
 
 
 def make(

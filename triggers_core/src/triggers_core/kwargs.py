@@ -15,6 +15,9 @@ from triggers_core.errors import InvalidKwargs
 MAX_DEPTH = 64
 """Levels of nesting; more is taken for a structure that contains itself."""
 
+to_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+"""JSON value → compact text, for values that were checked before."""
+
 
 def encode_kwargs(kwargs: Mapping[str, Any] | None, owner: str) -> str:
     """Return ``kwargs`` as JSON text; None counts as no kwargs.
@@ -40,7 +43,7 @@ def encode_json(value: Any, owner: str) -> str:
     """Return any JSON value as text. Raises InvalidKwargs as :func:`encode_kwargs` does."""
     _check(value, owner, "", 0)
     try:
-        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+        return to_json(value)
     except (TypeError, ValueError) as error:
         raise InvalidKwargs(f"{owner}: kwargs cannot be written as JSON: {error}") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar
 
 from triggers_core.config import Configuration, TaskConfig
@@ -14,7 +14,15 @@ from triggers_core.names import check_name
 from triggers_core.plugins import Plugins, default_plugins
 from triggers_core.storage.base import Storage
 from triggers_core.task import Result, TriggerTask
-from triggers_core.work import FireOutcome, change
+from triggers_core.work import FireOutcome, Work, change
+
+Firing = (
+    tuple[str]
+    | tuple[str, Mapping[str, Any] | None]
+    | tuple[str, Mapping[str, Any] | None, str | None]
+)
+"""A trigger's name, with its kwargs, with an ``event_id``."""
+_LONGEST_FIRING = 3
 
 
 class TriggerManager:
@@ -105,19 +113,26 @@ class TriggerManager:
             StorageError: nothing was changed.
             DispatchError: the trigger *is* recorded, and must not be fired again.
         """
-        check_name(trigger_name, "trigger")
-        kwargs = json.loads(encode_kwargs(trigger_kwargs, f"trigger {trigger_name!r}"))
-        if event_id is not None:
-            check_name(event_id, "event")
+        return self.fire_many([(trigger_name, trigger_kwargs, event_id)])[0]
+
+    def fire_many(self, firings: Iterable[Firing]) -> list[FireOutcome]:
+        """Fire several triggers, in order, in one transaction.
+
+        The outcomes are those of :meth:`fire` for each, one after the other; but either all of
+        them happen or none, and what becomes ready is dispatched after the last.
+
+        Args:
+            firings: ``(trigger_name,)``, ``(trigger_name, trigger_kwargs)`` or ``(trigger_name,
+                trigger_kwargs, event_id)``.
+
+        Raises:
+            InvalidName, InvalidKwargs: one of them is wrong; nothing was changed.
+            StorageError: nothing was changed.
+            DispatchError: all of them *are* recorded, and must not be fired again.
+        """
+        checked = [_checked(*_as_firing(firing)) for firing in firings]
         with change(self) as work:
-            if event_id is not None:
-                first = work.unit.outcome(event_id)
-                if first is not None:
-                    return FireOutcome.from_dict(first)
-            outcome = work.fire(trigger_name, kwargs)
-            if event_id is not None:
-                work.unit.record_outcome(event_id, outcome.to_dict())
-            return outcome
+            return [_fire(work, *firing) for firing in checked]
 
     def replay_failed_instance(
         self,
@@ -184,13 +199,16 @@ class TriggerManager:
     def mark_instance_logs_resolved(self, instance: TaskInstance | str) -> TaskInstance:
         """Note that a person has dealt with an instance's error or warnings; return it.
 
-        Idempotent. The status stays as it is.
+        Idempotent. The status stays as it is, and what it logs afterwards is unresolved again.
 
         Raises:
             InstanceNotFound: there is none of that name.
         """
         with change(self) as work:
-            resolved = work.find(_instance_name(instance)).with_metadata(logs_resolved=True)
+            found = work.find(_instance_name(instance))
+            if found.is_resolved:
+                return found
+            resolved = found.with_metadata(logs_resolved=True)
             work.keep(resolved)
             return resolved
 
@@ -250,6 +268,41 @@ class TriggerManager:
             self.plugins.check_runner(task.using, f"task {task.name!r}")
         elif not self.plugins.has_hook("triggers_select_runner"):
             self.plugins.check_runner(self.default_task_runner_name, f"task {task.name!r}")
+
+
+def _as_firing(firing: Any) -> Firing:
+    if isinstance(firing, (tuple, list)) and 1 <= len(firing) <= _LONGEST_FIRING:
+        checked: Firing = tuple(firing)
+        return checked
+    raise InvalidKwargs(
+        f"a firing is (trigger_name, trigger_kwargs, event_id), the last two optional, "
+        f"not {firing!r:.80}"
+    )
+
+
+def _checked(
+    trigger_name: str,
+    trigger_kwargs: Mapping[str, Any] | None = None,
+    event_id: str | None = None,
+) -> tuple[str, dict[str, Any], str | None]:
+    check_name(trigger_name, "trigger")
+    kwargs = json.loads(encode_kwargs(trigger_kwargs, f"trigger {trigger_name!r}"))
+    if event_id is not None:
+        check_name(event_id, "event")
+    return trigger_name, kwargs, event_id
+
+
+def _fire(
+    work: Work, trigger_name: str, trigger_kwargs: dict[str, Any], event_id: str | None
+) -> FireOutcome:
+    if event_id is None:
+        return work.fire(trigger_name, trigger_kwargs)
+    first = work.unit.outcome(event_id)
+    if first is not None:
+        return FireOutcome.from_dict(first)
+    outcome = work.fire(trigger_name, trigger_kwargs)
+    work.unit.record_outcome(event_id, outcome.to_dict())
+    return outcome
 
 
 def _instance_name(instance: TaskInstance | str) -> str:

@@ -6,7 +6,8 @@ body is one transaction; observers and runners hear of it once it is committed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from triggers_core import join
 from triggers_core.config import TaskConfig
 from triggers_core.dispatch import dispatch
-from triggers_core.errors import DispatchError, InstanceNotFound
+from triggers_core.errors import DispatchError, InstanceNotFound, StorageError
 from triggers_core.instance import Status, TaskInstance, split_instance_name
 from triggers_core.storage.base import UnitOfWork
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 DISPATCH_RETRY_SECONDS = 10.0
 """From a dispatch that failed to the earliest time at which recovery makes it again."""
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -122,30 +125,25 @@ class Work:
 
     def fire(self, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> FireOutcome:
         """Apply one trigger to the session (F1 to F4, F8); return what it did."""
+        at = self.at
         taken = [
-            (
-                join.take(
-                    before,
-                    self._config_of(before),
-                    trigger_name,
-                    trigger_kwargs,
-                    at=self.at,
-                ),
+            self._save(
+                join.take(before, self._config_of(before), trigger_name, trigger_kwargs, at=at),
                 before.status,
             )
             for before in self.unit.waiting_for(trigger_name)
         ]
-        created = self._made_by(
-            trigger_name, trigger_kwargs, {instance.task_name for instance, _ in taken}
-        )
-        for instance, old_status in (*taken, *((instance, None) for instance in created)):
-            self._save(instance, old_status)
-        self.unit.remember_trigger(trigger_name, trigger_kwargs, at=self.at)
-        touched = [*(instance for instance, _ in taken), *created]
+        took = {instance.task_name for instance in taken}
+        created = [
+            self._save(instance, None)
+            for instance in self._made_by(trigger_name, trigger_kwargs, took)
+        ]
+        self.unit.remember_trigger(trigger_name, trigger_kwargs, at=at)
+        touched = [*taken, *created]
         outcome = FireOutcome(
             trigger_name,
             created=_names(created),
-            taken=_names(instance for instance, _ in taken),
+            taken=_names(taken),
             scheduled=_names(i for i in touched if i.status is Status.SCHEDULED),
             abandoned=_names(i for i in touched if i.status is Status.ABANDONED),
         )
@@ -154,18 +152,15 @@ class Work:
 
     def _made_by(
         self, trigger_name: str, trigger_kwargs: Mapping[str, Any], tasks_that_took: set[str]
-    ) -> list[TaskInstance]:
+    ) -> Iterator[TaskInstance]:
         configuration = self.unit.configuration()
-        made: list[TaskInstance] = []
         for config in configuration.tasks_with(trigger_name):
-            number = self.unit.next_number(config.name)
-            if not join.makes_instance(
-                config, trigger_name, exists=number > 0, took=config.name in tasks_that_took
-            ):
+            if config.name in tasks_that_took:
                 continue
-            earlier = self.unit.latest_kwargs(config.triggers - {trigger_name})
-            made.append(
-                join.make(
+            number = self.unit.next_number(config.name)
+            if join.makes_instance(config, trigger_name, exists=number > 0):
+                earlier = self.unit.latest_kwargs(config.triggers - {trigger_name})
+                yield join.make(
                     self._session_uid,
                     config,
                     configuration.digest,
@@ -173,8 +168,6 @@ class Work:
                     {**earlier, trigger_name: trigger_kwargs},
                     at=self.at,
                 )
-            )
-        return made
 
     def _config_of(self, instance: TaskInstance) -> TaskConfig:
         return self._storage.configuration(instance.config_digest)[instance.task_name]
@@ -208,7 +201,10 @@ def change(manager: TriggerManager) -> Iterator[Work]:
     try:
         dispatch(manager, work.to_dispatch)
     except DispatchError as error:
-        _recover_soon(manager, error.instance_names)
+        try:
+            _recover_soon(manager, error.instance_names)
+        except StorageError:
+            _logger.exception("recovery will find these after the dispatch timeout only")
         raise
 
 
@@ -250,5 +246,5 @@ def _ended(instance: TaskInstance, old_status: Status | None) -> bool:
     return old_status is Status.RUNNING and instance.status is not Status.RUNNING
 
 
-def _names(instances: Iterator[TaskInstance] | list[TaskInstance]) -> tuple[str, ...]:
+def _names(instances: Iterable[TaskInstance]) -> tuple[str, ...]:
     return tuple(instance.name for instance in instances)

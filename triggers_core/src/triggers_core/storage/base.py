@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from triggers_core.config import Configuration
 from triggers_core.errors import StorageError
 from triggers_core.instance import Status, TaskInstance
+from triggers_core.kwargs import to_json
 from triggers_core.names import check_name
 
 DEFAULT_ALIAS = "default"
@@ -252,8 +253,3 @@ def decode_instance(session_uid: str, row: tuple[Any, ...]) -> TaskInstance:
         reruns_left=reruns_left,
         metadata=json.loads(metadata),
     )
-
-
-def to_json(value: Any) -> str:
-    """Return a value that was checked before as compact JSON text."""
-    return json.dumps(value, separators=(",", ":"))

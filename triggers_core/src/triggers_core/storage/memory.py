@@ -12,6 +12,7 @@ from typing import Any
 from triggers_core.config import Configuration
 from triggers_core.errors import StorageError
 from triggers_core.instance import ACTIVE, Status, TaskInstance
+from triggers_core.kwargs import to_json
 from triggers_core.storage.base import (
     DEFAULT_ALIAS,
     LostInstance,
@@ -20,7 +21,6 @@ from triggers_core.storage.base import (
     UnitOfWork,
     decode_instance,
     encode_instance,
-    to_json,
 )
 
 Key = tuple[str, int]

@@ -19,6 +19,7 @@ from weakref import WeakSet
 from triggers_core.config import Configuration
 from triggers_core.errors import SchemaVersionError, StorageError
 from triggers_core.instance import Status, TaskInstance
+from triggers_core.kwargs import to_json
 from triggers_core.storage.base import (
     COLUMNS,
     DEFAULT_ALIAS,
@@ -29,7 +30,6 @@ from triggers_core.storage.base import (
     UnitOfWork,
     decode_instance,
     encode_instance,
-    to_json,
 )
 
 BUSY_TIMEOUT_SECONDS = 30.0
