@@ -91,7 +91,10 @@ def test_a_module_without_a_place_in_the_order_is_found(tmp_path):
 
 def test_only_the_commands_import_more_than_pluggy_and_the_standard_library():
     graph = grimp.build_graph(
-        "triggers_core", include_external_packages=True, exclude_type_checking_imports=True
+        "triggers_core",
+        include_external_packages=True,
+        exclude_type_checking_imports=True,
+        cache_dir=None,
     )
 
     imported = {
