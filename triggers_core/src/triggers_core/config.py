@@ -172,19 +172,6 @@ class Configuration(Mapping[str, TaskConfig]):
         """Return the tasks whose awaited or ``unless`` set has the trigger."""
         return self._by_trigger.get(trigger_name, [])
 
-    def lint(self) -> list[str]:
-        """Return a warning for each cascade cycle (rule C9), naming the tasks on it in order."""
-        return [
-            "cascade cycle: " + " → ".join((*cycle, cycle[0])) + "; it runs for as long as its "
-            "tasks finish"
-            for cycle in _cycles(
-                {
-                    task.name: [follower.name for follower in self.tasks_with(task.name)]
-                    for task in self.values()
-                }
-            )
-        ]
-
     @cached_property
     def digest(self) -> str:
         """A name for the content: equal configurations have equal digests."""
@@ -313,31 +300,3 @@ def _json_copy(where: str, value: Any) -> Any:
 def _looks_like(directive: str, known: str) -> bool:
     plain = directive.replace("_", "").replace("-", "").lower()
     return bool(get_close_matches(plain, [known.lower()], cutoff=0.75))
-
-
-def _cycles(followers: Mapping[str, list[str]]) -> list[tuple[str, ...]]:
-    """Return one cycle through each strongly connected set of tasks, first-written task first."""
-    cycles: list[tuple[str, ...]] = []
-    seen: set[str] = set()
-    for start in followers:
-        if start in seen:
-            continue
-        path = _path_back(start, followers)
-        if path:
-            cycles.append(path)
-            seen.update(path)
-    return cycles
-
-
-def _path_back(start: str, followers: Mapping[str, list[str]]) -> tuple[str, ...] | None:
-    """Return the shortest path of tasks from ``start`` back to it, or None."""
-    paths: list[tuple[str, ...]] = [(start,)]
-    reached: set[str] = set()
-    for path in paths:
-        for follower in followers[path[-1]]:
-            if follower == start:
-                return path
-            if follower not in reached:
-                reached.add(follower)
-                paths.append((*path, follower))
-    return None

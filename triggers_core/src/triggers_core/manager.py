@@ -84,7 +84,7 @@ class TriggerManager:
                 not installed.
             StorageError: the store cannot be used.
         """
-        parsed = Configuration.parse(configuration, self._validate_directive)
+        parsed = Configuration.parse(configuration, self.plugins.validate_directive)
         for task in parsed.values():
             self._check_runner(task)
         with change(self) as work:
@@ -255,13 +255,6 @@ class TriggerManager:
         target = self.task_config(instance).run
         found: TriggerTask = self.plugins.hook.triggers_resolve_task(manager=self, target=target)
         return found
-
-    def _validate_directive(self, task_name: str, directive: str, value: Any) -> bool:
-        return bool(
-            self.plugins.hook.triggers_validate_directive(
-                task_name=task_name, directive=directive, value=value
-            )
-        )
 
     def _check_runner(self, task: TaskConfig) -> None:
         if task.using is not None:

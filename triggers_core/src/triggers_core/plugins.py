@@ -133,6 +133,21 @@ class Plugins:
         """Return the names of the registered plugins, the core's own included, sorted."""
         return sorted(name for name, _ in self._pluggy.list_name_plugin())
 
+    def plugin_hooks(self) -> dict[str, list[str]]:
+        """Return plugin name → the hooks that it implements, both sorted."""
+        return {
+            name: sorted(caller.name for caller in self._pluggy.get_hookcallers(plugin) or [])
+            for name, plugin in sorted(self._pluggy.list_name_plugin(), key=lambda item: item[0])
+        }
+
+    def validate_directive(self, task_name: str, directive: str, value: Any) -> bool:
+        """Return whether a plugin claims the directive; ValueError where it finds it wrong."""
+        return bool(
+            self.hook.triggers_validate_directive(
+                task_name=task_name, directive=directive, value=value
+            )
+        )
+
     def runner(self, name: str, asked_by: str = "") -> BaseTaskRunner:
         """Return the runner of that name, built at the first call and kept.
 

@@ -33,6 +33,10 @@ class SessionReader(ABC):
     """
 
     @abstractmethod
+    def manager_name(self) -> str | None:
+        """Return the name of the manager that made the session; None where there is none."""
+
+    @abstractmethod
     def configuration(self) -> Configuration:
         """Return the session's current configuration; an empty one before the first."""
 
@@ -88,6 +92,10 @@ class UnitOfWork(SessionReader):
         self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
     ) -> None:
         """Keep the kwargs as the trigger's latest (F8)."""
+
+    @abstractmethod
+    def delete(self) -> None:
+        """Forget the session whole. The transaction's last act: nothing may follow it."""
 
     @abstractmethod
     def record_outcome(self, event_id: str, outcome: Mapping[str, Any]) -> None:

@@ -67,6 +67,8 @@ class MemoryStorage(Storage):
             work = _MemoryWork(session_uid, session, self._bodies)
             try:
                 yield work
+                if work.is_deleted:
+                    del self._sessions[session_uid]
             except BaseException:
                 work.undo()
                 if is_new:
@@ -114,6 +116,9 @@ class _MemoryReader(SessionReader):
         self._uid = session_uid
         self._session = session
 
+    def manager_name(self) -> str | None:
+        return self._session.manager_name or None
+
     def configuration(self) -> Configuration:
         return self._session.configuration
 
@@ -160,6 +165,7 @@ class _MemoryWork(_MemoryReader, UnitOfWork):
     def __init__(self, session_uid: str, session: _Session, bodies: dict[str, str]) -> None:
         super().__init__(session_uid, session)
         self._bodies = bodies
+        self.is_deleted = False
         self._undo: list[Callable[[], object]] = []
 
     def undo(self) -> None:
@@ -188,6 +194,9 @@ class _MemoryWork(_MemoryReader, UnitOfWork):
 
     def record_outcome(self, event_id: str, outcome: Mapping[str, Any]) -> None:
         self._set(self._session.outcomes, event_id, to_json(outcome))
+
+    def delete(self) -> None:
+        self.is_deleted = True
 
     def _set(self, table: dict[Any, Any], key: Any, value: Any) -> None:
         if key in table:

@@ -323,10 +323,14 @@ class _SqliteReader(SessionReader):
         self._row_ids: dict[str, int] = {}
         self._waits: dict[str, frozenset[str]] = {}
         found = connection.execute(
-            "SELECT id, config_digest FROM sessions WHERE uid = ?", (session_uid,)
+            "SELECT id, config_digest, manager_name FROM sessions WHERE uid = ?", (session_uid,)
         ).fetchone()
         self._id: int = found[0] if found else _NO_SESSION
         self._config_digest: str | None = found[1] if found else None
+        self._manager_name: str | None = found[2] if found else None
+
+    def manager_name(self) -> str | None:
+        return self._manager_name
 
     def configuration(self) -> Configuration:
         if self._config_digest is None:
@@ -448,6 +452,11 @@ class _SqliteWork(_SqliteReader, UnitOfWork):
             "ON CONFLICT DO UPDATE SET kwargs = excluded.kwargs, fired_at = excluded.fired_at",
             (self._id, trigger_name, to_json(trigger_kwargs), at),
         )
+
+    def delete(self) -> None:
+        for table in ("waiting", "instances", "triggers", "events"):
+            self._connection.execute(f"DELETE FROM {table} WHERE session_id = ?", (self._id,))
+        self._connection.execute("DELETE FROM sessions WHERE id = ?", (self._id,))
 
     def record_outcome(self, event_id: str, outcome: Mapping[str, Any]) -> None:
         self._connection.execute(

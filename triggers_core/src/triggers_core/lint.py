@@ -1,0 +1,108 @@
+"""What a valid configuration may still get wrong (rule C9). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
+
+from triggers_core.config import Configuration, TaskConfig
+
+
+def lint(
+    configuration: Configuration, *, known_runners: Collection[str] | None = None
+) -> list[str]:
+    """Return a warning for whatever is legal but looks like a mistake.
+
+    Cascade cycles; tasks that can never start, because they wait for each other's end; tasks
+    that are abandoned whenever they could run; triggers that look like a misspelt task.
+
+    Args:
+        known_runners: names of runners; None not to look at ``using``.
+    """
+    return [
+        *_cycles(configuration),
+        *_unreachable(configuration),
+        *_always_abandoned(configuration),
+        *_misspelt(configuration),
+        *_unknown_runners(configuration, known_runners),
+    ]
+
+
+def _cycles(configuration: Configuration) -> Iterator[str]:
+    followers = {
+        name: [follower.name for follower in configuration.tasks_with(name)]
+        for name in configuration
+    }
+    seen: set[str] = set()
+    for start in followers:
+        path = None if start in seen else _path_back(start, followers)
+        if path:
+            seen.update(path)
+            yield f"cascade cycle: {' → '.join((*path, start))}; it goes on as long as they finish"
+
+
+def _path_back(start: str, followers: Mapping[str, list[str]]) -> tuple[str, ...] | None:
+    """Return the shortest path of tasks from ``start`` back to it, or None."""
+    paths: list[tuple[str, ...]] = [(start,)]
+    reached: set[str] = set()
+    for path in paths:
+        for follower in followers[path[-1]]:
+            if follower == start:
+                return path
+            if follower not in reached:
+                reached.add(follower)
+                paths.append((*path, follower))
+    return None
+
+
+def _unreachable(configuration: Configuration) -> Iterator[str]:
+    startable: set[str] = set()
+    while new := {
+        task.name
+        for task in configuration.values()
+        if task.name not in startable
+        and all(name in startable or name not in configuration for name in task.awaited)
+    }:
+        startable |= new
+    for name in configuration:
+        if name not in startable:
+            waits = sorted((configuration[name].awaited & configuration.keys()) - startable)
+            yield (
+                f"task {name!r} can never start: it waits for the end of {', '.join(waits)}, "
+                "which wait for it in turn; only firing one of these by hand would start it"
+            )
+
+
+def _always_abandoned(configuration: Configuration) -> Iterator[str]:
+    for task in configuration.values():
+        if task.unless and task.awaited >= set(task.unless):
+            yield (
+                f"task {task.name!r} can never run: once its triggers have fired, so have all of "
+                f"its 'unless' ({', '.join(task.unless)}), and it is abandoned"
+            )
+
+
+def _misspelt(configuration: Configuration) -> Iterator[str]:
+    for task in configuration.values():
+        for name in sorted(task.triggers - configuration.keys()):
+            alike = get_close_matches(name, configuration, n=1, cutoff=0.9)
+            if alike:
+                yield f"task {task.name!r}: did you mean the task {alike[0]!r} by {name!r}?"
+
+
+def _unknown_runners(
+    configuration: Configuration, known_runners: Collection[str] | None
+) -> Iterator[str]:
+    if known_runners is None:
+        return
+    for task in _using(configuration):
+        if task.using not in known_runners:
+            known = ", ".join(sorted(known_runners)) or "none"
+            yield (
+                f"task {task.name!r}: no task runner {task.using!r} is installed here "
+                f"(installed: {known}); pip install triggers-{task.using}"
+            )
+
+
+def _using(configuration: Configuration) -> Iterator[TaskConfig]:
+    return (task for task in configuration.values() if task.using is not None)
