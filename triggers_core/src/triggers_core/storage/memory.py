@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from triggers_core.config import Configuration
 from triggers_core.errors import StorageError
@@ -22,35 +23,75 @@ from triggers_core.storage.base import (
     decode_instance,
     encode_instance,
 )
+from triggers_core.storage.forks import call_at_fork
 
 Key = tuple[str, int]
 """(task name, number)"""
 
 
+class _Row(NamedTuple):
+    """An instance as text, so that what is read shares nothing with what is kept."""
+
+    values: tuple[Any, ...]
+    waits_for: frozenset[str]
+    is_active: bool
+
+
 @dataclass
 class _Session:
-    """Rows as text, so that what is read shares nothing with what is kept."""
+    """What is committed. ``waiting`` and ``active`` follow from ``rows``."""
 
     manager_name: str
     configuration: Configuration = field(default_factory=Configuration)
-    rows: dict[Key, tuple[Any, ...]] = field(default_factory=dict)
+    rows: dict[Key, _Row] = field(default_factory=dict)
     next_numbers: dict[str, int] = field(default_factory=dict)
-    waiting: dict[str, dict[Key, None]] = field(default_factory=dict)
+    waiting: dict[str, set[Key]] = field(default_factory=dict)
     active: set[Key] = field(default_factory=set)
     latest: dict[str, str] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
+    readers: int = 0
+
+    def copy(self) -> _Session:
+        return replace(
+            self,
+            rows=dict(self.rows),
+            next_numbers=dict(self.next_numbers),
+            waiting={name: set(keys) for name, keys in self.waiting.items()},
+            active=set(self.active),
+            latest=dict(self.latest),
+            outcomes=dict(self.outcomes),
+            readers=0,
+        )
+
+    def put(self, key: Key, row: _Row) -> None:
+        before = self.rows.get(key)
+        waited = before.waits_for if before else frozenset()
+        for trigger_name in waited - row.waits_for:
+            self.waiting[trigger_name].discard(key)
+        for trigger_name in row.waits_for - waited:
+            self.waiting.setdefault(trigger_name, set()).add(key)
+        (self.active.add if row.is_active else self.active.discard)(key)
+        self.rows[key] = row
 
 
 class MemoryStorage(Storage):
-    """Keeps sessions as long as the object lives. Transactions of all sessions are serial."""
+    """Keeps sessions as long as the object lives. Transactions of all sessions are serial.
+
+    A fork's child goes on with a copy of its own.
+    """
 
     name = "memory"
 
     def __init__(self, *, alias: str = DEFAULT_ALIAS) -> None:
         super().__init__(alias=alias)
-        self._lock = threading.Lock()
         self._sessions: dict[str, _Session] = {}
         self._bodies: dict[str, str] = {}
+        self._renew_locks()
+        call_at_fork(self)
+
+    def _renew_locks(self) -> None:
+        self._turn = threading.Lock()  # held for a whole transaction
+        self._lock = threading.Lock()  # held while what is committed is changed or counted
 
     @classmethod
     def from_url(cls, url: str, *, alias: str = DEFAULT_ALIAS) -> MemoryStorage:
@@ -61,28 +102,34 @@ class MemoryStorage(Storage):
 
     @contextmanager
     def transaction(self, session_uid: str, manager_name: str) -> Iterator[_MemoryWork]:
-        with self._lock:
-            is_new = session_uid not in self._sessions
-            session = self._sessions.setdefault(session_uid, _Session(manager_name))
+        with self._turn:
+            session = self._sessions.get(session_uid) or _Session(manager_name)
             work = _MemoryWork(session_uid, session, self._bodies)
             try:
                 yield work
+            except BaseException:
+                work.forget_configurations()
+                raise
+            with self._lock:
+                self._sessions.setdefault(session_uid, session)
                 if work.is_deleted:
                     del self._sessions[session_uid]
-            except BaseException:
-                work.undo()
-                if is_new:
-                    del self._sessions[session_uid]
-                raise
+                else:
+                    work.apply_to(self._writable(session_uid))
 
     @contextmanager
     def read(self, session_uid: str) -> Iterator[_MemoryReader]:
         with self._lock:
             session = self._sessions.get(session_uid) or _Session(manager_name="")
+            session.readers += 1
+        try:
             yield _MemoryReader(session_uid, session)
+        finally:
+            with self._lock:
+                session.readers -= 1
 
     def take_lost(self, *, limit: int, hold_until: float) -> list[LostInstance]:
-        with self._lock:
+        with self._turn, self._lock:
             lost = sorted(self._lost(self.now()), key=lambda item: item.instance.recover_at or 0.0)
             return [self._held(item, hold_until) for item in lost[:limit]]
 
@@ -91,17 +138,23 @@ class MemoryStorage(Storage):
             found = [(uid, session.manager_name) for uid, session in self._sessions.items()]
         return iter(found)
 
+    def _writable(self, session_uid: str) -> _Session:
+        """Return the session to write in: not the one that readers are looking at."""
+        session = self._sessions[session_uid]
+        if session.readers:
+            session = self._sessions[session_uid] = session.copy()
+        return session
+
     def _lost(self, now: float) -> Iterator[LostInstance]:
         for uid, session in self._sessions.items():
             for key in session.active:
-                instance = decode_instance(uid, session.rows[key])
+                instance = decode_instance(uid, session.rows[key].values)
                 if instance.recover_at is not None and instance.recover_at <= now:
                     yield LostInstance(session.manager_name, instance)
 
     def _held(self, lost: LostInstance, hold_until: float) -> LostInstance:
         held = replace(lost.instance, recover_at=hold_until)
-        rows = self._sessions[held.session_uid].rows
-        rows[(held.task_name, held.number)] = encode_instance(held)
+        self._writable(held.session_uid).put((held.task_name, held.number), _row(held))
         return replace(lost, instance=held)
 
     def _configuration_body(self, digest: str) -> str | None:
@@ -110,29 +163,43 @@ class MemoryStorage(Storage):
     def close(self) -> None:
         """Do nothing: there is nothing to release but the sessions themselves."""
 
+    def before_fork(self) -> None:
+        self._lock.acquire()
+
+    def after_fork(self, *, in_child: bool) -> None:
+        if in_child:
+            # Whoever held a lock is not in this process, and what it was to write is not either.
+            self._renew_locks()
+        else:
+            self._lock.release()
+
 
 class _MemoryReader(SessionReader):
     def __init__(self, session_uid: str, session: _Session) -> None:
         self._uid = session_uid
         self._session = session
+        self._configuration = session.configuration
+        self._rows: Mapping[Key, _Row] = session.rows
+        self._next_numbers: Mapping[str, int] = session.next_numbers
+        self._latest: Mapping[str, str] = session.latest
+        self._outcomes: Mapping[str, str] = session.outcomes
 
     def manager_name(self) -> str | None:
         return self._session.manager_name or None
 
     def configuration(self) -> Configuration:
-        return self._session.configuration
+        return self._configuration
 
     def instance(self, task_name: str, number: int) -> TaskInstance | None:
-        row = self._session.rows.get((task_name, number))
-        return None if row is None else decode_instance(self._uid, row)
+        row = self._rows.get((task_name, number))
+        return None if row is None else decode_instance(self._uid, row.values)
 
     def instances(
         self, *, task_name: str | None = None, statuses: Collection[Status] | None = None
     ) -> list[TaskInstance]:
-        found = self._decoded(self._session.rows)
         return [
             instance
-            for instance in found
+            for instance in self._decoded(self._rows)
             if (task_name is None or instance.task_name == task_name)
             and (statuses is None or instance.status in statuses)
         ]
@@ -141,14 +208,14 @@ class _MemoryReader(SessionReader):
         return self._decoded(self._session.waiting.get(trigger_name, ()))
 
     def next_number(self, task_name: str) -> int:
-        return self._session.next_numbers.get(task_name, 0)
+        return self._next_numbers.get(task_name, 0)
 
     def latest_kwargs(self, trigger_names: Iterable[str]) -> dict[str, dict[str, Any]]:
-        latest = self._session.latest
+        latest = self._latest
         return {name: json.loads(latest[name]) for name in trigger_names if name in latest}
 
     def outcome(self, event_id: str) -> dict[str, Any] | None:
-        text = self._session.outcomes.get(event_id)
+        text = self._outcomes.get(event_id)
         found: dict[str, Any] | None = None if text is None else json.loads(text)
         return found
 
@@ -156,65 +223,68 @@ class _MemoryReader(SessionReader):
         return bool(self._session.active)
 
     def _decoded(self, keys: Iterable[Key]) -> list[TaskInstance]:
-        return [decode_instance(self._uid, self._session.rows[key]) for key in sorted(keys)]
+        return [decode_instance(self._uid, self._rows[key].values) for key in sorted(keys)]
 
 
 class _MemoryWork(_MemoryReader, UnitOfWork):
-    """Writes in place, and keeps the way back."""
+    """Writes on top of what is committed, so that there is nothing to undo."""
 
     def __init__(self, session_uid: str, session: _Session, bodies: dict[str, str]) -> None:
         super().__init__(session_uid, session)
-        self._bodies = bodies
         self.is_deleted = False
-        self._undo: list[Callable[[], object]] = []
+        self._bodies = bodies
+        self._new_digests: list[str] = []
+        self._saved: dict[Key, _Row] = {}
+        self._rows = ChainMap(self._saved, session.rows)
+        self._next_numbers = self._new_numbers = ChainMap({}, session.next_numbers)
+        self._latest = self._new_latest = ChainMap({}, session.latest)
+        self._outcomes = self._new_outcomes = ChainMap({}, session.outcomes)
 
-    def undo(self) -> None:
-        while self._undo:
-            self._undo.pop()()
+    def waiting_for(self, trigger_name: str) -> list[TaskInstance]:
+        committed = self._session.waiting.get(trigger_name, set())
+        saved = {key for key, row in self._saved.items() if trigger_name in row.waits_for}
+        return self._decoded((committed - self._saved.keys()) | saved)
+
+    def is_active(self) -> bool:
+        return any(row.is_active for row in self._saved.values()) or any(
+            key not in self._saved for key in self._session.active
+        )
 
     def configure(self, configuration: Configuration) -> None:
-        session, before = self._session, self._session.configuration
-        self._undo.append(lambda: setattr(session, "configuration", before))
-        session.configuration = configuration
-        self._set(self._bodies, configuration.digest, configuration.to_json())
+        self._configuration = configuration
+        digest = configuration.digest
+        if digest not in self._bodies:
+            self._bodies[digest] = configuration.to_json()
+            self._new_digests.append(digest)
 
     def save(self, instance: TaskInstance) -> None:
-        key = (instance.task_name, instance.number)
-        before = self.instance(*key)
-        number = max(instance.number + 1, self.next_number(instance.task_name))
-        self._set(self._session.rows, key, encode_instance(instance))
-        self._set(self._session.next_numbers, instance.task_name, number)
-        self._index(key, before, instance)
-        self._undo.append(lambda: self._index(key, instance, before))
+        task_name, number = instance.task_name, instance.number
+        self._saved[(task_name, number)] = _row(instance)
+        self._new_numbers[task_name] = max(number + 1, self.next_number(task_name))
 
     def remember_trigger(
         self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
     ) -> None:
-        self._set(self._session.latest, trigger_name, to_json(trigger_kwargs))
+        self._new_latest[trigger_name] = to_json(trigger_kwargs)
 
     def record_outcome(self, event_id: str, outcome: Mapping[str, Any]) -> None:
-        self._set(self._session.outcomes, event_id, to_json(outcome))
+        self._new_outcomes[event_id] = to_json(outcome)
 
     def delete(self) -> None:
         self.is_deleted = True
 
-    def _set(self, table: dict[Any, Any], key: Any, value: Any) -> None:
-        if key in table:
-            before = table[key]
-            self._undo.append(lambda: table.__setitem__(key, before))
-        else:
-            self._undo.append(lambda: table.pop(key))
-        table[key] = value
+    def apply_to(self, session: _Session) -> None:
+        session.configuration = self._configuration
+        for key, row in self._saved.items():
+            session.put(key, row)
+        session.next_numbers.update(self._new_numbers.maps[0])
+        session.latest.update(self._new_latest.maps[0])
+        session.outcomes.update(self._new_outcomes.maps[0])
 
-    def _index(self, key: Key, before: TaskInstance | None, after: TaskInstance | None) -> None:
-        """Bring the look-ups from what the instance was to what it is."""
-        waited = before.waits_for if before else frozenset()
-        waits = after.waits_for if after else frozenset()
-        for trigger_name in waited - waits:
-            self._session.waiting[trigger_name].pop(key)
-        for trigger_name in waits - waited:
-            self._session.waiting.setdefault(trigger_name, {})[key] = None
-        if after is not None and after.status in ACTIVE:
-            self._session.active.add(key)
-        else:
-            self._session.active.discard(key)
+    def forget_configurations(self) -> None:
+        for digest in self._new_digests:
+            del self._bodies[digest]
+
+
+def _row(instance: TaskInstance) -> _Row:
+    return _Row(encode_instance(instance), instance.waits_for, instance.status in ACTIVE)
