@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -19,7 +20,7 @@ from triggers_core import (
     trigger_task,
 )
 from triggers_core.lease import KEEPER
-from triggers_core.recovery import recover_once, run_forever
+from triggers_core.recovery import recover_once, run_forever, take_over
 from triggers_core.task import as_task
 from triggers_core.work import DISPATCH_RETRY_SECONDS
 
@@ -243,6 +244,21 @@ def test_a_worker_that_comes_back_after_it_was_given_up_records_nothing(
 
     assert names(manager.instances()) == [("t_ship#0", "replayed"), ("t_ship#1", "scheduled")]
     assert "this end is not recorded" in caplog.text
+
+
+def test_a_worker_that_renews_its_lease_before_it_is_given_up_keeps_its_instance(
+    manager, storage, outbox, tasks
+):
+    def renew_in_the_meantime(context):
+        taken = manager.instance("t_ship#0")
+        with storage.transaction("s", "shop") as unit:
+            unit.save(replace(taken, recover_at=taken.recover_at + 60))
+        return {"taken over": take_over(manager, taken)}
+
+    tasks.by_target["ship"] = trigger_task(renew_in_the_meantime)
+    manager.fire("paid")
+
+    assert execute(*outbox.sent.pop()).metadata["result"] == {"taken over": None}
 
 
 def test_a_task_may_ask_to_fail_when_its_worker_is_lost(
