@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module, metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pluggy
 
@@ -44,6 +44,9 @@ OBSERVERS = (
     "triggers_skipped",
     "triggers_settled",
 )
+
+NEVER_WRAPPED = (*OBSERVERS, "triggers_runners")
+"""The hooks that are called one implementation at a time."""
 
 _logger = logging.getLogger(__name__)
 
@@ -96,23 +99,25 @@ class Plugins:
         """Register an object or module with hookimpls; return the name that it goes by.
 
         Raises:
-            PluginError: a hookimpl fits no hook, an observer is a wrapper, a runner offered is
-                none, or the plugin is registered already. Nothing of it stays registered.
+            PluginError: a hookimpl fits no hook, an observer is a wrapper, or a runner offered
+                is none; nothing of the plugin stays registered. Or it, or another of that name,
+                is registered already, and stays so.
         """
+        if self._pluggy.is_registered(plugin):
+            raise PluginError(f"plugin {name or plugin!r} is already registered")
         try:
             registered = self._pluggy.register(plugin, name)
-        except (ValueError, pluggy.PluginValidationError) as error:
+            assert registered is not None  # pluggy returns None only for blocked names
+            self._pluggy.check_pending()
+            self._check_wrappers(plugin)
+            self._offer_runners(plugin, registered)
+        except ValueError as error:
             self._forget(plugin)
             raise PluginError(f"plugin {name or plugin!r}: {error}") from error
-        assert registered is not None  # pluggy returns None only for blocked names
-        try:
-            self._pluggy.check_pending()
-            self._check_observers(plugin)
-            self._offer_runners(plugin, registered)
         except pluggy.PluginValidationError as error:
             self._forget(plugin)
             raise PluginError(
-                f"plugin {registered!r}: {error}; triggers_core.hookspecs lists the hooks"
+                f"plugin {name or plugin!r}: {error}; triggers_core.hookspecs lists the hooks"
             ) from error
         except BaseException:
             self._forget(plugin)
@@ -169,11 +174,11 @@ class Plugins:
         Raises:
             PluginError: it is no runner, or one of that name is in use already.
         """
-        name = self.runners.add(type(runner))
         with self._building:
-            if name in self._running:
+            name = getattr(runner, "name", None)
+            if name in [*self._running]:
                 raise PluginError(f"a task runner {name!r} is in use already")
-            self._running[name] = runner
+            self._running[self.runners.add(type(runner))] = runner
 
     def check_runner(self, name: str, asked_by: str = "") -> None:
         """Raise RunnerNotFound, as :meth:`runner` does, unless the name is offered. Imports
@@ -274,37 +279,41 @@ class Plugins:
             except PluginError as error:
                 raise PluginError(f"the distribution {distribution}: {error}") from error
 
-    def _check_observers(self, plugin: object) -> None:
-        for observer in OBSERVERS:
-            for implementation in self._caller(observer).get_hookimpls():
-                if implementation.plugin is plugin and (
-                    implementation.wrapper or implementation.hookwrapper
-                ):
+    def _implementations(self, hook_name: str, plugin: object) -> list[pluggy.HookImpl]:
+        found = self._caller(hook_name).get_hookimpls()
+        return [implementation for implementation in found if implementation.plugin is plugin]
+
+    def _check_wrappers(self, plugin: object) -> None:
+        for hook_name in NEVER_WRAPPED:
+            for implementation in self._implementations(hook_name, plugin):
+                if implementation.wrapper or implementation.hookwrapper:
                     raise PluginError(
-                        f"plugin {implementation.plugin_name!r}: {observer} is an observer and "
+                        f"plugin {implementation.plugin_name!r}: {hook_name} "
+                        f"{'is an observer and ' if hook_name in OBSERVERS else ''}"
                         "cannot be a wrapper; implement it as a plain @hookimpl"
                     )
 
     def _offer_runners(self, plugin: object, plugin_name: str) -> None:
-        others = [other for other in self._pluggy.get_plugins() if other is not plugin]
-        caller = self._pluggy.subset_hook_caller("triggers_runners", others)
         source = f"plugin {plugin_name!r}"
         offered = self._offered_runners.setdefault(plugin_name, [])
-        try:
-            offers: list[Sequence[type[BaseTaskRunner]]] = caller()
-        except Exception as error:
-            raise PluginError(
-                f"{source} failed in triggers_runners: {type(error).__name__}: {error}"
-            ) from error
-        for runner_class in (runner_class for offer in offers for runner_class in offer):
-            offered.append(self.runners.add(runner_class, source))
+        for implementation in self._implementations("triggers_runners", plugin):
+            try:
+                offers = list(cast("Iterable[Any]", implementation.function()))
+            except Exception as error:
+                raise PluginError(
+                    f"{source} failed in triggers_runners: {type(error).__name__}: {error}"
+                ) from error
+            for runner_class in offers:
+                offered.append(self.runners.add(runner_class, source))
 
     def _forget(self, plugin: object) -> None:
         name = self._pluggy.get_name(plugin)
         if name is None:
             return
         self._pluggy.unregister(plugin)
-        for runner_name in self._offered_runners.pop(name, []):
+        offered = self._offered_runners.pop(name, [])
+        by_others = {each for names in self._offered_runners.values() for each in names}
+        for runner_name in set(offered) - by_others:
             self.runners.remove(runner_name)
             self._running.pop(runner_name, None)
 
@@ -356,6 +365,9 @@ def _check_runner(offered: object) -> type[BaseTaskRunner]:
 
 def _check_storage(offered: object) -> type[Storage]:
     if isinstance(offered, type) and issubclass(offered, Storage):
+        if offered.__abstractmethods__:
+            missing = ", ".join(sorted(offered.__abstractmethods__))
+            raise TypeError(f"expected a class that defines {missing}")
         return offered
     raise TypeError("expected a subclass of triggers_core.Storage")
 
