@@ -18,6 +18,7 @@ from triggers_core.task import (
     SkipRequested,
     TaskContext,
     TriggerTask,
+    as_task,
 )
 from triggers_core.work import Work, change
 
@@ -89,7 +90,8 @@ def _resolve(
 ) -> TriggerTask | Exception:
     """Return the task, or why there is none: that is for the claimed instance to record."""
     try:
-        return resolve(manager, instance) if resolve else manager.resolve(instance)
+        found = resolve(manager, instance) if resolve else manager.resolve(instance)
+        return as_task(found, manager.task_config(instance).run)
     except Exception as error:
         return error
 

@@ -37,8 +37,9 @@ hookimpl = pluggy.HookimplMarker(PROJECT_NAME)
 def triggers_runners() -> Sequence[type[BaseTaskRunner]]:  # type: ignore[empty-body]
     """Offer runner classes that have no entry point of their own.
 
-    Called on both sides, once for each registered plugin, when it is registered. An exception
-    is raised from the registration as ``PluginError``, and the plugin is not registered.
+    Called on both sides, once for each registered plugin, when it is registered; it cannot be a
+    wrapper. An exception is raised from the registration as ``PluginError``, and the plugin is
+    not registered.
     """
 
 
@@ -71,7 +72,8 @@ def triggers_resolve_task(manager: TriggerManager, target: str) -> TriggerTask |
     """Return the task that a ``run`` target names; None leaves it to others.
 
     The core's own implementation, which comes last, imports the dotted name. Called on the
-    worker after the claim, outside the transaction. An exception makes the instance ``failed``.
+    worker before the claim, outside the transaction; so for a duplicate message too. An
+    exception, or an answer that is no task, makes the instance ``failed`` once it is claimed.
     """
 
 
@@ -106,8 +108,8 @@ def triggers_status_changed(
 ) -> None:
     """Observe an instance in a new status; ``old_status`` is None for one just made.
 
-    Called on the side that changed it. An instance that is made and ready in one transaction
-    is reported once, as scheduled.
+    Called on the side that changed it. An instance that one trigger makes and readies is
+    reported once, as scheduled.
     """
 
 

@@ -276,13 +276,19 @@ def as_task(found: Any, target: str) -> TriggerTask:
     """Return the task that a ``run`` target led to: a class is instantiated.
 
     Raises:
-        ConfigurationError: it is no task; the message says how to make it one.
+        ConfigurationError: it is no task, and the message says how to make it one; or one of
+            its settings cannot be used.
     """
-    if isinstance(found, type) and issubclass(found, TriggerTask):
-        return found()
-    if isinstance(found, TriggerTask):
-        return found
-    advice = "; decorate it with @trigger_task" if callable(found) else ""
-    raise ConfigurationError(
-        f"run target {target!r} is a {type(found).__name__}, not a TriggerTask{advice}"
-    )
+    task = found() if isinstance(found, type) and issubclass(found, TriggerTask) else found
+    if not isinstance(task, TriggerTask):
+        advice = "; decorate it with @trigger_task" if callable(found) else ""
+        raise ConfigurationError(
+            f"run target {target!r} is a {type(found).__name__}, not a TriggerTask{advice}"
+        )
+    try:
+        check_max_retries(task.max_retries)
+        check_cooldown(task.cooldown)
+        _check_on_worker_lost(task.on_worker_lost)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"run target {target!r}: {error}") from None
+    return task
