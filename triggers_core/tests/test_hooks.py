@@ -3,7 +3,8 @@
 import logging
 import threading
 from collections import Counter, deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -235,24 +236,22 @@ class Probe:
     """
 
     def __init__(self, hook_name, manager):
-        self.used = Future()
+        self.session_was_free = None
         self._manager = manager
-        self._is_first = True
         setattr(self, hook_name, self._use_session_once)
 
     @hookimpl
     def _use_session_once(self):
-        if self._is_first:
-            self._is_first = False
-            thread = threading.Thread(target=self._fire_and_read, daemon=True)
-            thread.start()
-            thread.join(DEADLINE_SECONDS)
-            if not self.used.done():
-                self.used.set_exception(TimeoutError("the hook is called with a lock held"))
+        if self.session_was_free is None:
+            self.session_was_free = False
+            used = threading.Event()
+            threading.Thread(target=self._use_session, args=[used], daemon=True).start()
+            self.session_was_free = used.wait(DEADLINE_SECONDS)
 
-    def _fire_and_read(self):
+    def _use_session(self, used):
         self._manager.fire("aside")
-        self.used.set_result(self._manager.instances())
+        self._manager.instances()
+        used.set()
 
 
 @pytest.mark.parametrize(
@@ -274,7 +273,7 @@ def test_a_hook_may_fire_and_read(hook_name, storage, plugins, runner):
     manager.fire("ordered")
     runner.work()
 
-    assert isinstance(probe.used.result(timeout=0), list)
+    assert probe.session_was_free
     assert [(i.name, i.status) for i in manager.instances()] == [
         ("t_retried#0", Status.REPLAYED),
         ("t_retried#1", Status.FINISHED),
@@ -749,23 +748,19 @@ class TestSettled:
 
         assert recorder.of("settled") == []
 
-    def test_of_tasks_that_end_at_once_the_last_one_settles(self, storage, plugins, runner):
+    def test_of_tasks_that_end_at_once_the_last_one_settles(
+        self, storage, plugins, runner, monkeypatch
+    ):
+        """Whoever looked at the session after its commit would find it settled by the others."""
         tasks = 6
-        together = threading.Barrier(tasks)
         settled = []
 
-        class Meeting:
+        class Watcher:
             @hookimpl
             def triggers_settled(self, manager):
                 settled.append(Counter(str(i.status) for i in manager.instances()))
 
-            @hookimpl(wrapper=True)
-            def triggers_execute(self):
-                result = yield
-                together.wait(DEADLINE_SECONDS)
-                return result
-
-        plugins.register(Meeting())
+        plugins.register(Watcher())
         manager = Manager("s-1", storage=storage, plugins=plugins)
         manager.update_configuration(
             {
@@ -774,12 +769,27 @@ class TestSettled:
             }
         )
         manager.fire("ordered")
+        monkeypatch.setattr(
+            storage, "transaction", meeting_after(storage.transaction, threading.Barrier(tasks))
+        )
 
         with ThreadPoolExecutor(tasks) as workers:
             ended = list(workers.map(lambda held: execute(*held), runner.held))
 
         assert {instance.status for instance in ended} == {Status.FINISHED}
         assert settled == [Counter(finished=tasks)]
+
+
+def meeting_after(transaction, barrier):
+    """Return ``transaction`` with a wait for all the others after each commit."""
+
+    @contextmanager
+    def meet(*arguments):
+        with transaction(*arguments) as unit:
+            yield unit
+        barrier.wait(DEADLINE_SECONDS)
+
+    return meet
 
 
 class TestValidateDirective:
