@@ -48,7 +48,7 @@ class SessionReader(ABC):
     def instances(
         self, *, task_name: str | None = None, statuses: Collection[Status] | None = None
     ) -> list[TaskInstance]:
-        """Return the instances, all or some, by task name and number.
+        """Return the instances, all or some, by task name (code points) and number.
 
         The only look-up whose cost grows with the session; no fire uses it.
         """
@@ -111,7 +111,8 @@ class LostInstance:
 
 
 class Storage(ABC):
-    """Keeps sessions. One object serves all threads of a process, and survives a fork.
+    """Keeps sessions. One object serves all threads of a process, and survives a fork, unless
+    the thread that forks is in a transaction.
 
     Attributes:
         name: the URL scheme, equal to the entry point's name in ``triggers.storages``.
@@ -133,7 +134,7 @@ class Storage(ABC):
     def transaction(
         self, session_uid: str, manager_name: str
     ) -> AbstractContextManager[UnitOfWork]:
-        """Open the session, made if it is new, for one atomic change.
+        """Open the session, made by this manager if it is new, for one atomic change.
 
         Transactions on one session are serial, from all threads, processes and machines. An
         exception in the body undoes everything. Do not nest: one thread holds at most one.
@@ -144,7 +145,7 @@ class Storage(ABC):
 
     @abstractmethod
     def read(self, session_uid: str) -> AbstractContextManager[SessionReader]:
-        """Look at one session, consistently; waits for no writer."""
+        """Look at one session, as it is now; waits for no writer, and no writer waits for it."""
 
     @abstractmethod
     def take_lost(self, *, limit: int, hold_until: float) -> list[LostInstance]:
@@ -157,7 +158,8 @@ class Storage(ABC):
 
     @abstractmethod
     def sessions(self) -> Iterator[tuple[str, str]]:
-        """Yield (session uid, manager name) of each session, oldest first."""
+        """Yield (session uid, manager name) of each session, oldest first. Whoever iterates may
+        use the storage meanwhile."""
 
     def configuration(self, digest: str) -> Configuration:
         """Return a configuration that some session has or had; parsed once, as it never changes.

@@ -39,21 +39,19 @@ def _before() -> None:
         _resting.append(forkable)
 
 
-def _after(*, in_child: bool) -> None:
-    try:
-        for forkable in _resting:
-            forkable.after_fork(in_child=in_child)
-    finally:
-        _resting.clear()
-        _lock.release()
-
-
 def _after_in_parent() -> None:
-    _after(in_child=False)
+    while _resting:
+        _resting.pop().after_fork(in_child=False)
+    _lock.release()
 
 
 def _after_in_child() -> None:
-    _after(in_child=True)
+    # Not every server that forks in C calls what is to be called before.
+    _resting.clear()
+    if _lock.locked():
+        _lock.release()
+    for forkable in list(_forkables):
+        forkable.after_fork(in_child=True)
 
 
 if hasattr(os, "register_at_fork"):

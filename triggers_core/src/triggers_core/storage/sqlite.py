@@ -9,8 +9,9 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -31,6 +32,7 @@ from triggers_core.storage.base import (
     decode_instance,
     encode_instance,
 )
+from triggers_core.storage.forks import call_at_fork
 
 BUSY_TIMEOUT_SECONDS = 30.0
 APPLICATION_ID = 0x74726967
@@ -103,16 +105,15 @@ _INSERT_INSTANCE = (
 _UPDATE_INSTANCE = (
     f"UPDATE instances SET {', '.join(f'{column} = ?' for column in COLUMNS[2:])} WHERE id = ?"
 )
-_TAKE_LOST = f"""
-UPDATE instances SET recover_at = :hold_until WHERE id IN (
-    SELECT id FROM instances WHERE recover_at <= :now ORDER BY recover_at LIMIT :limit
-) RETURNING
-    (SELECT manager_name FROM sessions WHERE sessions.id = session_id),
-    (SELECT uid FROM sessions WHERE sessions.id = session_id),
-    {_COLUMNS}
+_SELECT_LOST = f"""
+SELECT id, (SELECT manager_name FROM sessions WHERE sessions.id = session_id),
+    (SELECT uid FROM sessions WHERE sessions.id = session_id), {_COLUMNS}
+FROM instances WHERE recover_at <= ? ORDER BY recover_at LIMIT ?
 """
 _NO_SESSION = -1
-_OLDEST_SQLITE = (3, 35)  # the first with RETURNING
+_OLDEST_SQLITE = (3, 24)  # the first with ON CONFLICT DO UPDATE
+_PAGE = 1000
+"""Sessions listed at a time."""
 
 
 class SqliteStorage(Storage):
@@ -144,7 +145,13 @@ class SqliteStorage(Storage):
             )
         self.path = Path(path).absolute()
         self._synchronous = synchronous
-        self._process = _Process()
+        self._renew()
+        call_at_fork(self)
+
+    def _renew(self) -> None:
+        # The busy handler polls; between threads of one process a lock hands over at once.
+        self._write_lock = threading.Lock()
+        self._connections = _Connections(self._connect)
 
     @classmethod
     def from_url(cls, url: str, *, alias: str = DEFAULT_ALIAS) -> SqliteStorage:
@@ -160,24 +167,14 @@ class SqliteStorage(Storage):
 
     @contextmanager
     def transaction(self, session_uid: str, manager_name: str) -> Iterator[_SqliteWork]:
-        connection = self._connection()
-        # The busy handler polls; between threads of one process a lock hands over at once.
-        with self._process.write_lock, self._failures():
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                work = _SqliteWork(self, connection, session_uid)
-                work.open_session(manager_name)
-                yield work
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+        with self._writing() as connection:
+            work = _SqliteWork(self, connection, session_uid)
+            work.open_session(manager_name)
+            yield work
 
     @contextmanager
     def read(self, session_uid: str) -> Iterator[_SqliteReader]:
-        connection = self._connection()
-        with self._failures():
+        with self._connection() as connection:
             connection.execute("BEGIN")
             try:
                 yield _SqliteReader(self, connection, session_uid)
@@ -185,41 +182,84 @@ class SqliteStorage(Storage):
                 connection.execute("ROLLBACK")
 
     def take_lost(self, *, limit: int, hold_until: float) -> list[LostInstance]:
-        connection = self._connection()
-        values = {"hold_until": hold_until, "now": self.now(), "limit": limit}
-        with self._process.write_lock, self._failures():
-            rows = connection.execute(_TAKE_LOST, values).fetchall()
+        with self._writing() as connection:
+            rows = connection.execute(_SELECT_LOST, (self.now(), limit)).fetchall()
+            connection.executemany(
+                "UPDATE instances SET recover_at = ? WHERE id = ?",
+                [(hold_until, row_id) for row_id, *_ in rows],
+            )
         return [
-            LostInstance(manager_name, decode_instance(session_uid, tuple(row)))
-            for manager_name, session_uid, *row in rows
+            LostInstance(
+                manager_name,
+                replace(decode_instance(session_uid, tuple(row)), recover_at=hold_until),
+            )
+            for _, manager_name, session_uid, *row in rows
         ]
 
     def sessions(self) -> Iterator[tuple[str, str]]:
-        with self._failures():
-            rows = self._connection().execute("SELECT uid, manager_name FROM sessions ORDER BY id")
-            yield from rows
+        # By the page: a look-up left open would keep this thread from writing.
+        rows = self._sessions_after(_NO_SESSION)
+        while rows:
+            for _, session_uid, manager_name in rows:
+                yield session_uid, manager_name
+            rows = self._sessions_after(rows[-1][0])
 
     def close(self) -> None:
-        self._process.close()
-        self._process = _Process()
+        self._connections.close()
+
+    def before_fork(self) -> None:
+        self._connections.rest()
+
+    def after_fork(self, *, in_child: bool) -> None:
+        if in_child:
+            self._renew()
+        else:
+            self._connections.resume()
+
+    def _sessions_after(self, row_id: int) -> list[tuple[int, str, str]]:
+        with self._connection() as connection:
+            return connection.execute(
+                "SELECT id, uid, manager_name FROM sessions WHERE id > ? ORDER BY id LIMIT ?",
+                (row_id, _PAGE),
+            ).fetchall()
 
     def _configuration_body(self, digest: str) -> str | None:
-        connection = self._connection()
-        with self._failures():
+        with self._connection() as connection:
             row = connection.execute(
                 "SELECT body FROM configurations WHERE digest = ?", (digest,)
             ).fetchone()
         body: str | None = row[0] if row else None
         return body
 
-    def _connection(self) -> sqlite3.Connection:
-        if self._process.pid != os.getpid():
-            # A connection must not cross a fork: leave the parent's alone and start anew.
-            self._process = _Process(inherited=self._process)
-        with self._failures():
-            return self._process.connection or self._process.keep(self._connect())
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._write_lock, self._connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
 
-    def _connect(self) -> sqlite3.Connection:
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """Give this thread's connection; nobody closes it before the body is left."""
+        try:
+            while True:
+                connection = self._connections.own()
+                with connection.in_use:
+                    if connection.is_open:
+                        yield connection
+                        return
+        except sqlite3.Error as error:
+            raise StorageError(
+                f"SQLite storage {self.path}: {error}; this change was not made, and everything "
+                "committed before stands"
+            ) from error
+
+    def _connect(self) -> _Connection:
         connection = sqlite3.connect(
             self.path,
             timeout=BUSY_TIMEOUT_SECONDS,
@@ -236,12 +276,12 @@ class SqliteStorage(Storage):
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-        if self._schema_version(connection) == SCHEMA_VERSION:
+        if self._has_schema(connection):
             return
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if self._schema_version(connection) != SCHEMA_VERSION:
+            if not self._has_schema(connection):
                 for statement in _SCHEMA.split(";"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -251,66 +291,85 @@ class SqliteStorage(Storage):
             connection.execute("ROLLBACK")
             raise
 
-    def _schema_version(self, connection: sqlite3.Connection) -> int:
-        """Return the version, 0 for an empty file. Raises SchemaVersionError."""
+    def _has_schema(self, connection: sqlite3.Connection) -> bool:
+        """Return False for an empty file. Raises SchemaVersionError."""
+        # The tables first: whoever makes them sets the id in the same transaction.
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if application_id == APPLICATION_ID:
-            if version > SCHEMA_VERSION:
-                raise SchemaVersionError(
-                    f"{self.path} has schema version {version}, and this triggers-core knows "
-                    f"versions up to {SCHEMA_VERSION}: pip install --upgrade triggers-core"
-                )
-            return int(version)
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if tables:
+        if tables and application_id != APPLICATION_ID:
             raise SchemaVersionError(
                 f"{self.path} is a SQLite database of another application; name a new file"
             )
-        return 0
-
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StorageError(
-                f"SQLite storage {self.path}: {error}; this change was not made, and everything "
-                "committed before stands"
-            ) from error
+        if tables and version > SCHEMA_VERSION:
+            raise SchemaVersionError(
+                f"{self.path} has schema version {version}, and this triggers-core knows "
+                f"versions up to {SCHEMA_VERSION}: pip install --upgrade triggers-core"
+            )
+        return bool(tables)
 
 
 class _Connection(sqlite3.Connection):
     """Closes itself when the thread that used it is gone."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.in_use = threading.RLock()
+        self.is_open = True
+        super().__init__(*args, **kwargs)
+
+    def close(self) -> None:
+        self.is_open = False
+        super().close()
+
     def __del__(self) -> None:
         self.close()
 
 
-class _Process:
-    """What belongs to one process: its connections, one a thread, and its writers' turn."""
+class _Connections:
+    """One a thread, opened when it is needed.
 
-    def __init__(self, inherited: _Process | None = None) -> None:
-        self.pid = os.getpid()
-        self.write_lock = threading.Lock()
+    None is open across a fork. SQLite keeps its locks by process: what a fork's child inherits
+    looks locked to it, and open, when it is neither, and what the child wrote could be lost.
+    """
+
+    def __init__(self, connect: Callable[[], _Connection]) -> None:
+        self._connect = connect
         self._local = threading.local()
-        self._connections: WeakSet[sqlite3.Connection] = WeakSet()
-        # Kept, never closed: closing a connection that came through a fork is not safe.
-        self._inherited = inherited
+        self._opening = threading.RLock()
+        self._open: WeakSet[_Connection] = WeakSet()
+        self._resting: list[_Connection] = []
 
-    @property
-    def connection(self) -> sqlite3.Connection | None:
-        """This thread's connection."""
-        return getattr(self._local, "connection", None)
-
-    def keep(self, connection: sqlite3.Connection) -> sqlite3.Connection:
-        self._local.connection = connection
-        self._connections.add(connection)
+    def own(self) -> _Connection:
+        """Return this thread's."""
+        connection: _Connection | None = getattr(self._local, "connection", None)
+        if connection is None or not connection.is_open:
+            with self._opening:
+                connection = self._local.connection = self._connect()
+                self._open.add(connection)
         return connection
 
     def close(self) -> None:
-        for connection in list(self._connections):
-            connection.close()
+        """Close each when it is not in use; those that are needed again are opened again."""
+        with self._opening:
+            connections = list(self._open)
+        for connection in connections:
+            with connection.in_use:
+                connection.close()
+
+    def rest(self) -> None:
+        """Close each, and open none before :meth:`resume`."""
+        self._opening.acquire()
+        for connection in list(self._open):
+            connection.in_use.acquire()
+            self._resting.append(connection)
+            # Only this thread's can be amid a transaction: then it cannot be helped.
+            if connection.is_open and not connection.in_transaction:
+                connection.close()
+
+    def resume(self) -> None:
+        while self._resting:
+            self._resting.pop().in_use.release()
+        self._opening.release()
 
 
 class _SqliteReader(SessionReader):
