@@ -468,6 +468,7 @@ class _SqliteWork(_SqliteReader, UnitOfWork):
             self._id = self._insert(
                 "INSERT INTO sessions (uid, manager_name) VALUES (?, ?)", (self._uid, manager_name)
             )
+            self._manager_name = manager_name
 
     def configure(self, configuration: Configuration) -> None:
         digest = configuration.digest
