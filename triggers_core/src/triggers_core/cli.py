@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
+from triggers_core.errors import TriggersError
+
 
 def main() -> None:
     """Run the command line; without its libraries, say how to install them."""
@@ -12,4 +14,8 @@ def main() -> None:
         sys.exit("the command line needs its extra: pip install 'triggers-core[cli]'")
     from triggers_core import commands  # noqa: PLC0415 - needs the extra
 
-    commands.build()()
+    try:
+        cli = commands.build()
+    except TriggersError as error:
+        sys.exit(f"error {error}")
+    cli()

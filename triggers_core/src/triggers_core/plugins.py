@@ -259,8 +259,8 @@ class Plugins:
             return runner_class()
         except Exception as error:
             raise PluginError(
-                f"task runner {name!r} cannot be built: {runner_class.__qualname__}() raised "
-                f"{type(error).__name__}: {error}"
+                f"task runner {name!r} of {self.runners.source(name)} cannot be built: "
+                f"{runner_class.__qualname__}() raised {type(error).__name__}: {error}"
             ) from error
 
     def _load_plugins(self) -> None:
@@ -268,7 +268,7 @@ class Plugins:
             distribution = entry_point.dist.name if entry_point.dist else "(unknown)"
             try:
                 plugin = entry_point.load()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise PluginError(
                     f"plugin {entry_point.name!r}: the entry point {entry_point.value!r} of the "
                     f"distribution {distribution} fails to import: "

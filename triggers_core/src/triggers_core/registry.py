@@ -60,6 +60,7 @@ class Registry(Generic[Class]):
         self._not_found = not_found
         self._load_entry_points = load_entry_points
         self._given: dict[str, type[Class]] = {}
+        self._given_by: dict[str, str] = {}
         self._loaded: dict[str, type[Class]] = {}
 
     def add(self, offered: type[Class], offered_by: str = "the application") -> str:
@@ -76,11 +77,19 @@ class Registry(Generic[Class]):
                 f"{self._given[name]!r} has that name; rename one"
             )
         self._given[name] = offered
+        self._given_by[name] = offered_by
         return name
 
     def remove(self, name: str) -> None:
         """Forget a class given in code."""
         self._given.pop(name, None)
+        self._given_by.pop(name, None)
+
+    def source(self, name: str) -> str:
+        """Return who offers the name, as a message says it. Raises KeyError if nobody does."""
+        if name in self._given:
+            return self._given_by[name]
+        return f"the distribution {_distribution_name(self._entry_points[name][0])}"
 
     def names(self) -> list[str]:
         """Return every name offered, working or not, sorted. Imports nothing."""
@@ -146,10 +155,10 @@ class Registry(Generic[Class]):
                 f"the {self._kind} name {name!r} is claimed by the distributions "
                 f"{' and '.join(distributions)}; uninstall all but one"
             )
-        source = f"the distribution {distributions[0]}"
+        source = self.source(name)
         try:
             offered = entry_points[0].load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"{self._kind} {name!r}: the entry point {entry_points[0].value!r} of "
                 f"{source} fails to import: {type(error).__name__}: {error}"
