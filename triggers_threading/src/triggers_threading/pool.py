@@ -9,12 +9,12 @@ from __future__ import annotations
 import heapq
 import itertools
 import os
+import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from weakref import WeakSet
 
 LINGER_SECONDS = 0.1
 """How long a thread without work waits for more; it also bounds the delay at exit."""
@@ -44,28 +44,29 @@ class ThreadPool:
         self._max_workers = max_workers
         self._name = name
         self._on_error = on_error
-        self.reset()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=partial(_reset, weakref.ref(self)))
+        self._reset()
+        _POOLS.add(self)
 
     def submit(self, function: Callable[[], object], *, delay: float = 0.0) -> None:
         """Run the function, no sooner than ``delay`` seconds from now.
 
         Raises:
-            RuntimeError: no thread can be started; the function will not run.
+            RuntimeError: no thread can be started, or the interpreter waits for threads no
+                longer; the function will not run.
         """
+        if _is_too_late():
+            raise RuntimeError("the interpreter exits, and waits for no more threads")
         with self._changed:
             call = _Call(time.monotonic() + max(delay, 0.0), next(self._order), function)
             heapq.heappush(self._waiting, call)
+            self._unfinished += 1
             try:
                 self._start_thread_if_needed()
-            except RuntimeError:
+            except Exception:
                 # At interpreter exit no thread can be started, but those that live go on.
                 if not self._threads:
-                    self._waiting.remove(call)
-                    heapq.heapify(self._waiting)
+                    self._withdraw(call)
                     raise
-            self._unfinished += 1
             self._changed.notify()
 
     def join(self, timeout: float | None = None) -> int:
@@ -82,8 +83,8 @@ class ThreadPool:
         """Return whether the caller is one of the pool's threads."""
         return threading.current_thread() in self._threads
 
-    def reset(self) -> None:
-        """Become empty, as a new pool; for a fork's child, which has none of the threads."""
+    def _reset(self) -> None:
+        """Become empty, as a new pool."""
         lock = threading.Lock()
         self._changed = threading.Condition(lock)
         self._all_finished = threading.Condition(lock)
@@ -100,24 +101,49 @@ class ThreadPool:
         self._threads.add(thread)
         try:
             thread.start()
-        except RuntimeError:
+        except Exception:
             self._threads.discard(thread)
             raise
 
+    def _withdraw(self, call: _Call) -> None:
+        self._waiting.remove(call)
+        heapq.heapify(self._waiting)
+        self._count_finished()
+
     def _work(self) -> None:
         while (call := self._next_call()) is not None:
-            try:
-                call.function()
-            except BaseException as error:
-                self._on_error(error)
-            finally:
-                with self._all_finished:
-                    self._unfinished -= 1
-                    if self._unfinished == 0:
-                        self._all_finished.notify_all()
+            self._run(call)
+            del call  # an idle thread keeps nothing of its last call alive
+
+    def _run(self, call: _Call) -> None:
+        try:
+            call.function()
+        except BaseException as error:
+            self._report(error)
+        finally:
+            with self._changed:
+                self._count_finished()
+
+    def _report(self, error: BaseException) -> None:
+        try:
+            self._on_error(error)
+        except BaseException:
+            # The thread outlives this too, so it is shown as what ends a thread is shown.
+            what = threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread()))
+            threading.excepthook(what)
+
+    def _count_finished(self) -> None:
+        self._unfinished -= 1
+        if self._unfinished == 0:
+            self._all_finished.notify_all()
 
     def _next_call(self) -> _Call | None:
-        """Return the next call when it is due, or None when this thread is to end."""
+        """Return the next call when it is due, or None when this thread is to end.
+
+        A notification can come just as a wait ends by itself, and is then lost. That does no
+        harm: a thread that waits long waits for a call of its own, so whoever ends as surplus
+        leaves another that looks again within :data:`LINGER_SECONDS`.
+        """
         with self._changed:
             self._idle += 1
             try:
@@ -125,9 +151,10 @@ class ThreadPool:
                     delay = self._waiting[0].due - time.monotonic() if self._waiting else None
                     if delay is not None and delay <= 0:
                         return heapq.heappop(self._waiting)
-                    if self._idle <= len(self._waiting):
-                        self._changed.wait(delay)
+                    if delay is not None and self._idle <= len(self._waiting):
+                        self._changed.wait(min(delay, threading.TIMEOUT_MAX))
                     elif not self._changed.wait(LINGER_SECONDS) and self._is_surplus():
+                        # In the same breath as the decision: submit counts on who is left.
                         self._threads.discard(threading.current_thread())
                         return None
             finally:
@@ -137,7 +164,20 @@ class ThreadPool:
         return self._idle > len(self._waiting)
 
 
-def _reset(reference: weakref.ref[ThreadPool]) -> None:
-    pool = reference()
-    if pool is not None:
-        pool.reset()
+_POOLS: WeakSet[ThreadPool] = WeakSet()
+
+
+def _reset_all() -> None:
+    """In a fork's child: it has none of the threads, and the locks as they were held."""
+    for pool in list(_POOLS):
+        pool._reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_all)
+
+
+def _is_too_late() -> bool:
+    """Return whether an exit handler calls: it runs once the other threads have been awaited."""
+    main = threading.main_thread()
+    return threading.current_thread() is main and not main.is_alive()
