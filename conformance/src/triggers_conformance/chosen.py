@@ -1,0 +1,77 @@
+"""From the options of a command line to the class of checks that they choose."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from triggers_conformance.plugin import Choice
+from triggers_conformance.runner import RunnerConformance, conformance_of
+from triggers_conformance.storage import StorageConformance
+from triggers_core import Plugins, Storage
+
+OWN_STORAGES = {"memory": "memory:", "sqlite": "sqlite:///{folder}/store.db"}
+"""Storage name → the URL of a new one; ``{folder}`` and ``{unique}`` are filled for each check."""
+
+
+def runner_checks(choice: Choice) -> type[RunnerConformance] | None:
+    """Return the checks of the chosen runner, or None where none is chosen.
+
+    Raises:
+        pytest.UsageError: the harness cannot be had, or is for another runner.
+    """
+    if choice.runner is None:
+        return None
+    if choice.harness is None:
+        return conformance_of(choice.runner)
+    found = _harness(choice, RunnerConformance)
+    if getattr(found, "runner_name", None) != choice.runner:
+        raise pytest.UsageError(f"--harness {choice.harness} is not for {choice.runner!r}")
+    return found
+
+
+def storage_checks(choice: Choice) -> type[StorageConformance] | None:
+    """Return the checks of the chosen storage, or None where none is chosen.
+
+    Raises:
+        pytest.UsageError: a storage that needs a URL is chosen by name, or as for runners.
+    """
+    if choice.storage is None:
+        return None
+    if choice.harness is not None:
+        return _harness(choice, StorageConformance)
+    scheme, colon, _ = choice.storage.partition(":")
+    if not colon and scheme not in OWN_STORAGES:
+        raise pytest.UsageError(
+            f"--storage {scheme}: give the URL of an empty one, in which {{folder}} stands for a "
+            "new folder and {unique} for a new name for each check; or a --harness"
+        )
+    url = choice.storage if colon else OWN_STORAGES[scheme]
+
+    class TestStorage(StorageConformance):
+        shared_by_processes = scheme != "memory"
+
+        def make_storage(self, tmp_path: Path) -> Storage:
+            filled = url.replace("{folder}", str(tmp_path)).replace("{unique}", uuid.uuid4().hex)
+            return Plugins().open_storage(filled)
+
+    return TestStorage
+
+
+def _harness(choice: Choice, kind: type) -> type:
+    module_name, _, class_name = str(choice.harness).partition(":")
+    if choice.folder not in sys.path:
+        sys.path.insert(0, choice.folder)
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise pytest.UsageError(
+            f"--harness {choice.harness}: {error}; expected module:Class, seen from this folder"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise pytest.UsageError(f"--harness {choice.harness} is no subclass of {kind.__name__}")
+    return found

@@ -1,0 +1,266 @@
+"""Random sessions, driven through the runner and through the plain model, and compared.
+
+What fails is made as short as it gets, and told as a script that can be run by itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pprint import pformat
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from triggers_conformance.bench import Bench, Session
+from triggers_conformance.model import Ending, Model
+from triggers_conformance.rules import Broken, broken
+from triggers_core import Status
+
+OUTSIDE = ("x", "y", "z")
+"""The triggers that are fired from outside; the others are the tasks' cascades."""
+WAYS = ("finish", "fail", "retry once", "always retry", "skip", "skip and cascade")
+MAX_TASKS = 4
+STEPS = 6
+
+Tasks = dict[str, dict[str, Any]]
+
+
+@st.composite
+def configurations(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Tasks:
+    """Return the tasks of a session: what each awaits, and the ``way`` in which it ends.
+
+    Cascades that run at the same time may come in any order, so ``unless`` names triggers from
+    outside only; every other directive leads to the same end in every order.
+    """
+    tasks: Tasks = {}
+    for number in range(draw(st.integers(1, MAX_TASKS))):
+        triggers = [*OUTSIDE, *tasks]
+        after = draw(st.lists(st.sampled_from(triggers), min_size=1, max_size=2, unique=True))
+        task: dict[str, Any] = {"after": after, "way": draw(st.sampled_from(WAYS))}
+        every = draw(st.none() | st.sampled_from(triggers))
+        if every is not None:
+            task["andEvery"] = every
+        left = [trigger for trigger in OUTSIDE if trigger not in {*after, every}]
+        if left and draw(st.booleans()):
+            task["unless"] = [draw(st.sampled_from(left))]
+        tasks[f"t{number}"] = task
+    return tasks
+
+
+class Progress:
+    """What one check has found so far. Reports the shortest failure, and ends in time."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._failures: list[str] = []
+        self._ends_at: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether there has been enough time to make the failure shorter."""
+        return self._ends_at is not None and time.monotonic() > self._ends_at
+
+    @property
+    def shortest_failure(self) -> str | None:
+        """The failure with the shortest script, or None."""
+        return min(self._failures, key=len, default=None)
+
+    def failed(self, text: str) -> None:
+        """Keep a failure; the first one starts the clock."""
+        if self._ends_at is None:
+            self._ends_at = time.monotonic() + self._timeout
+        self._failures.append(text)
+
+
+class SessionMachine(RuleBasedStateMachine):
+    """One random session, on the bench and in the model."""
+
+    def __init__(self, bench: Bench, progress: Progress) -> None:
+        super().__init__()
+        self._bench = bench
+        self._progress = progress
+        self._script = Script(bench)
+        self._count = 0
+        self._session: Session
+        self._model: Model
+
+    @initialize(tasks=configurations())
+    def configure(self, tasks: Tasks) -> None:
+        """Begin a session."""
+        self._model = Model(tasks)
+        directives = {name: to_directives(task) for name, task in tasks.items()}
+        self._script.add(f"session = bench.session({pformat(directives)})")
+        self._session = self._bench.session(directives)
+
+    @rule(trigger=st.sampled_from(OUTSIDE))
+    def fire(self, trigger: str) -> None:
+        """Fire a trigger from outside."""
+        self._count += 1
+        value = str(self._count)
+
+        def act() -> None:
+            self._session.fire(trigger, **{"from": value})
+
+        self._step(
+            f"session.fire({trigger!r}, **{{'from': {value!r}}})",
+            act,
+            lambda: self._model.fire(trigger, value),
+        )
+
+    @precondition(lambda self: self._has_failures())
+    @rule()
+    def replay_failures(self) -> None:
+        """Replay by hand whatever failed."""
+        self._step("replay_failures(session)", self._replay_all, self._model.replay_failures)
+
+    @precondition(lambda self: self._has_failures())
+    @rule()
+    def skip_failures(self) -> None:
+        """Skip by hand, with a cascade, whatever failed."""
+        self._step("skip_failures(session)", self._skip_all, self._model.skip_failures)
+
+    def _has_failures(self) -> bool:
+        return any(row.status == "failed" for row in self._model.rows)
+
+    def _replay_all(self) -> None:
+        self._bench.in_time(lambda: replay_failures(self._session), "replay_failed_instance()")
+
+    def _skip_all(self) -> None:
+        self._bench.in_time(lambda: skip_failures(self._session), "skip_failed_instance()")
+
+    def _step(self, line: str, act: Callable[[], None], model: Callable[[], None]) -> None:
+        if self._progress.is_over:
+            return
+        self._script.add(line)
+        model()
+        try:
+            act()
+            self._session.settle()
+        except Broken as error:
+            self._fail(str(error))
+        difference = compared(self._model.endings(), endings(self._session))
+        if difference:
+            self._fail(f"brought about another end than the rules:\n{difference}")
+
+    def _fail(self, did: str) -> None:
+        failure = f"{did}\n\nThis script does it again:\n\n{self._script}"
+        self._progress.failed(failure)
+        raise Broken(failure)
+
+
+class Script:
+    """The steps of a session as a program that can be run by itself."""
+
+    def __init__(self, bench: Bench) -> None:
+        from triggers_conformance.runner import conformance_of  # noqa: PLC0415 - imports this
+
+        conformance = type(bench.conformance)
+        self._lines = [
+            "from pathlib import Path",
+            "from tempfile import mkdtemp",
+            "",
+            f"from {conformance.__module__} import {conformance.__qualname__} as Conformance",
+            "from triggers_conformance.bench import Bench",
+            "from triggers_conformance.machine import endings, replay_failures, skip_failures",
+            "",
+            "with Bench(Conformance, Path(mkdtemp())) as bench:",
+        ]
+        if conformance.__module__ == conformance_of.__module__:
+            self._lines[3] = "from triggers_conformance.runner import conformance_of"
+            self._lines[-1] = (
+                f"with Bench(conformance_of({bench.runner_name!r}), Path(mkdtemp())) as bench:"
+            )
+
+    def add(self, line: str) -> None:
+        """Add one step, which may have several lines."""
+        self._lines += [f"    {part}" for part in line.splitlines()]
+
+    def __str__(self) -> str:
+        end = [
+            "    session.settle()",
+            "    for ending, count in sorted(endings(session).items()):",
+            "        print(count, *ending)",
+        ]
+        return "\n".join([*self._lines, *end])
+
+
+def check_against_model(bench: Bench, examples: int) -> None:
+    """Run random sessions; Broken, with the shortest script, where one ends otherwise."""
+    progress = Progress(bench.timeout)
+    try:
+        run_state_machine_as_test(
+            lambda: SessionMachine(bench, progress),  # type: ignore[arg-type]  # a factory will do
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=STEPS,
+                phases=[Phase.generate, Phase.shrink],
+                deadline=None,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    except Exception:
+        # A failure that depends on chance ends in hypothesis's own errors; what was seen stands.
+        if progress.shortest_failure is None:
+            raise
+    if progress.shortest_failure is not None:
+        broken(progress.shortest_failure)
+
+
+def to_directives(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the task as a configuration of the framework."""
+    directives = {key: value for key, value in task.items() if key != "way"}
+    return {**directives, "run": "behave", "withParams": {"behaviour": {"way": task["way"]}}}
+
+
+def endings(session: Session) -> Counter[Ending]:
+    """Return how the session's instances stand, as :meth:`Model.endings` does."""
+    return Counter(
+        (
+            instance.task_name,
+            instance.status.value,
+            instance.attempt,
+            tuple(
+                (trigger, str(kwargs.get("from")))
+                for trigger, kwargs in sorted(instance.trigger_kwargs.items())
+            ),
+        )
+        for instance in session.manager.instances()
+    )
+
+
+def replay_failures(session: Session) -> None:
+    """Replay by hand every instance that is failed now."""
+    for instance in session.manager.instances(statuses={Status.FAILED}):
+        session.manager.replay_failed_instance(instance)
+
+
+def skip_failures(session: Session) -> None:
+    """Skip by hand, with a cascade, every instance that is failed now."""
+    result = {"notes": str(session.folder), "from": "by hand"}
+    for instance in session.manager.instances(statuses={Status.FAILED}):
+        session.manager.skip_failed_instance(instance, cascade=True, result=result)
+        session.settle()
+
+
+def compared(wanted: Counter[Ending], found: Counter[Ending]) -> str:
+    """Return what is missing and what is too much, a line each; nothing, where they agree."""
+    missing = [f"    missing  {_told(ending)}" for ending in (wanted - found).elements()]
+    surplus = [f"    surplus  {_told(ending)}" for ending in (found - wanted).elements()]
+    return "\n".join(missing + surplus)
+
+
+def _told(ending: Ending) -> str:
+    task, status, attempt, taken = ending
+    values = ", ".join(f"{trigger}={value}" for trigger, value in taken)
+    return f"{task} {status}, attempt {attempt}, took {values}"
