@@ -5,12 +5,14 @@ The table of allowed transitions stands here and nowhere else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from triggers_core.errors import InstanceNotFound, InvalidTransition
+from triggers_core.errors import InstanceNotFound, InvalidName, InvalidTransition
+from triggers_core.names import check_name
 
 
 class Status(str, Enum):
@@ -30,8 +32,8 @@ class Status(str, Enum):
 
 
 _DEALT_WITH = frozenset({Status.REPLAYED, Status.SKIPPED})
-_MAX_DIGITS = 15
-"""Of an instance's number: every one that long fits a database's 64-bit integer."""
+_INSTANCE_NAME = re.compile("(.+)#(0|[1-9][0-9]{0,14})")
+"""Up to 15 digits: every number that long fits a database's 64-bit integer."""
 
 ACTIVE = frozenset({Status.SCHEDULED, Status.RUNNING})
 """The statuses of an instance that a runner has, or should have."""
@@ -138,8 +140,9 @@ def split_instance_name(name: str) -> tuple[str, int]:
     Raises:
         InstanceNotFound: the name does not have that form.
     """
-    task_name, mark, number = name.rpartition("#") if isinstance(name, str) else ("", "", "")
-    is_number = number.isascii() and number.isdigit() and len(number) <= _MAX_DIGITS
-    if not (task_name and mark and is_number):
-        raise InstanceNotFound(f"{name!r} is no instance name; one looks like 't_task#0'")
-    return task_name, int(number)
+    found = _INSTANCE_NAME.fullmatch(name) if isinstance(name, str) else None
+    task_name, number = found.groups() if found else ("", "")
+    try:
+        return check_name(task_name, "task"), int(number)
+    except InvalidName:
+        raise InstanceNotFound(f"{name!r} is no instance name; one looks like 't_task#0'") from None

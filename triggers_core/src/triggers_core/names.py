@@ -19,7 +19,7 @@ def check_name(name: Any, kind: str) -> str:
             surrogates).
     """
     if not isinstance(name, str):
-        raise InvalidName(f"a {kind} name must be a str, not {type(name).__name__}: {name!r}")
+        raise InvalidName(f"{kind} name: expected a str, not {type(name).__name__}: {name!r}")
     if not name or name != name.strip():
         raise InvalidName(f"{kind} name {name!r} is empty or has spaces at an end; trim it")
     if len(name) > MAX_NAME_LENGTH:

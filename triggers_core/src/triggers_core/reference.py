@@ -61,7 +61,7 @@ class Reference:
         if isinstance(attempt, bool) or not isinstance(attempt, int) or attempt < 1:
             raise InvalidReference(f"'attempt' must be an int from 1, not {attempt!r:.40}")
         try:
-            for key in sorted(expected - {"attempt"}):
+            for key in ("manager", "storage", "session"):
                 check_name(message[key], key)
             split_instance_name(message["instance"])
         except TriggersError as error:
