@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from triggers_core.errors import ConfigurationError, InvalidKwargs, InvalidName
-from triggers_core.kwargs import encode_json
+from triggers_core.kwargs import encode_json, to_json
 from triggers_core.names import check_name
 
 DIRECTIVES = ("after", "run", "andEvery", "unless", "withParams", "using")
@@ -28,6 +28,11 @@ the one who claims it finds the value wrong."""
 def nobody_claims(_task_name: str, _directive: str, _value: Any) -> bool:
     """The validator where no plugin adds a directive."""
     return False
+
+
+def _claimed_before(_task_name: str, _directive: str, _value: Any) -> bool:
+    """The validator of what was validated when it was stored: the plugin may be elsewhere."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -81,9 +86,11 @@ class TaskConfig:
             raise ConfigurationError(
                 f"task {name!r}: expected a mapping of directives, not {type(directives).__name__}"
             )
-        extras = {key: value for key, value in directives.items() if key not in DIRECTIVES}
-        for directive, value in extras.items():
-            _check_extra(name, directive, value, validate_directive)
+        extras = {
+            directive: _extra(name, directive, value, validate_directive)
+            for directive, value in directives.items()
+            if directive not in DIRECTIVES
+        }
         for required in ("after", "run"):
             if required not in directives:
                 raise ConfigurationError(f"task {name!r}: the directive {required!r} is missing")
@@ -158,7 +165,7 @@ class Configuration(Mapping[str, TaskConfig]):
     @classmethod
     def from_json(cls, text: str) -> Configuration:
         """Return the configuration that :meth:`to_json` wrote."""
-        return cls.parse(json.loads(text))
+        return cls.parse(json.loads(text), _claimed_before)
 
     def to_json(self) -> str:
         """Return the text that storages keep; :attr:`digest` is made from it."""
@@ -174,14 +181,12 @@ class Configuration(Mapping[str, TaskConfig]):
 
     @cached_property
     def digest(self) -> str:
-        """A name for the content: equal configurations have equal digests."""
+        """A name for the content, order included: what is written alike has one digest."""
         return hashlib.sha256(self._json.encode()).hexdigest()
 
     @cached_property
     def _json(self) -> str:
-        return encode_json(
-            {name: task.to_directives() for name, task in self._tasks.items()}, "configuration"
-        )
+        return to_json({name: task.to_directives() for name, task in self._tasks.items()})
 
     def __getitem__(self, name: str) -> TaskConfig:
         return self._tasks[name]
@@ -270,24 +275,23 @@ def _params(task_name: str, value: Any) -> Mapping[str, Mapping[str, Any]]:
     return copied
 
 
-def _check_extra(
+def _extra(
     task_name: str, directive: Any, value: Any, validate_directive: ValidateDirective
-) -> None:
+) -> Any:
     if not isinstance(directive, str):
         raise ConfigurationError(
             f"task {task_name!r}: a directive's name must be a str, not {directive!r}"
         )
     where = f"task {task_name!r}, directive {directive!r}"
-    _json_copy(where, value)
+    copied = _json_copy(where, value)
     try:
-        claimed = validate_directive(task_name, directive, value)
+        claimed = validate_directive(task_name, directive, copied)
     except ValueError as error:
         raise ConfigurationError(f"{where}: {error}") from error
-    if claimed:
-        return
-    for known in DIRECTIVES:
+    for known in () if claimed else DIRECTIVES:
         if _looks_like(directive, known):
             raise ConfigurationError(f"{where} is unknown; did you mean {known!r}?")
+    return copied
 
 
 def _json_copy(where: str, value: Any) -> Any:

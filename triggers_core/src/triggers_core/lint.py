@@ -30,7 +30,7 @@ def lint(
 
 def _cycles(configuration: Configuration) -> Iterator[str]:
     followers = {
-        name: [follower.name for follower in configuration.tasks_with(name)]
+        name: [task.name for task in configuration.tasks_with(name) if name in task.awaited]
         for name in configuration
     }
     seen: set[str] = set()
