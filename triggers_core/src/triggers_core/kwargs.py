@@ -77,7 +77,9 @@ def _check(value: Any, owner: str, path: str, depth: int) -> None:
         return
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidKwargs(f"{owner}: {path} is {value}, which JSON has no form for")
+            raise InvalidKwargs(
+                f"{owner}: {path or 'the value'} is {value}, which JSON has no form for"
+            )
         return
     if depth > MAX_DEPTH:
         raise InvalidKwargs(
@@ -96,6 +98,6 @@ def _check(value: Any, owner: str, path: str, depth: int) -> None:
             _check(item, owner, f"{path}[{index}]", depth + 1)
     else:
         raise InvalidKwargs(
-            f"{owner}: {path} is {type(value).__name__}, which JSON has no form for; "
-            "fire a str, number, bool, None, list or dict"
+            f"{owner}: {path or 'the value'} is {type(value).__name__}, which JSON has no form "
+            "for; use a str, number, bool, None, list or dict"
         )

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar
 
 from triggers_core.config import Configuration, TaskConfig
-from triggers_core.errors import InstanceNotFound, InvalidKwargs, InvalidTransition
+from triggers_core.errors import InstanceNotFound, InvalidKwargs, InvalidTransition, StorageError
 from triggers_core.instance import Status, TaskInstance, split_instance_name
 from triggers_core.kwargs import encode_kwargs
 from triggers_core.names import check_name
@@ -50,6 +50,7 @@ class TriggerManager:
     Raises:
         InvalidName: the session uid cannot be used.
         StorageNotFound: no storage was given, and none is named.
+        StorageError: what was given is no storage.
     """
 
     name: ClassVar[str] = "triggers"
@@ -67,6 +68,11 @@ class TriggerManager:
         self.session_uid = check_name(session_uid, "session")
         self.plugins = plugins or default_plugins()
         self.storage = storage or self.plugins.storage()
+        if not isinstance(self.storage, Storage):
+            raise StorageError(
+                f"session {session_uid!r}: expected a triggers_core.Storage, not {storage!r:.80}; "
+                "plugins.open_storage('sqlite:///triggers.db') returns one"
+            )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.session_uid!r})"
@@ -130,6 +136,8 @@ class TriggerManager:
             StorageError: nothing was changed.
             DispatchError: all of them *are* recorded, and must not be fired again.
         """
+        if not isinstance(firings, Iterable):
+            raise InvalidKwargs(f"expected firings to iterate over, not {firings!r:.80}")
         checked = [_checked(*_as_firing(firing)) for firing in firings]
         with change(self) as work:
             return [_fire(work, *firing) for firing in checked]
@@ -156,14 +164,14 @@ class TriggerManager:
                 instance did not take.
             DispatchError: the replay is recorded, but the clone reached no runner.
         """
-        name = _instance_name(instance)
+        name = self._name_of(instance)
         replacement = _replacement(name, replacement_kwargs)
         with change(self) as work:
             failed = _failed(work.find(name), "replayed")
-            unknown = sorted(replacement.keys() - failed.trigger_kwargs.keys())
+            unknown = sorted(map(repr, replacement.keys() - failed.trigger_kwargs.keys()))
             if unknown:
                 raise InvalidKwargs(
-                    f"instance {name}: cannot replace the kwargs of {unknown[0]!r}, which it "
+                    f"instance {name}: cannot replace the kwargs of {unknown[0]}, which it "
                     f"did not take; it took {', '.join(sorted(failed.trigger_kwargs))}"
                 )
             return work.replay(
@@ -189,7 +197,7 @@ class TriggerManager:
             InvalidKwargs: ``result`` is no mapping of JSON values, or has no cascade to go in.
             DispatchError: the skip is recorded, but an instance reached no runner.
         """
-        name = _instance_name(instance)
+        name = self._name_of(instance)
         kwargs = json.loads(encode_kwargs(result, f"instance {name}, result"))
         if result is not None and not cascade:
             raise InvalidKwargs(f"instance {name}: a result needs cascade=True to go anywhere")
@@ -205,7 +213,7 @@ class TriggerManager:
             InstanceNotFound: there is none of that name.
         """
         with change(self) as work:
-            found = work.find(_instance_name(instance))
+            found = work.find(self._name_of(instance))
             if found.is_resolved:
                 return found
             resolved = found.with_metadata(logs_resolved=True)
@@ -228,7 +236,12 @@ class TriggerManager:
         Args:
             task_name: only this task's.
             statuses: only those that stand so.
+
+        Raises:
+            InvalidName: no task can have that name.
         """
+        if task_name is not None:
+            check_name(task_name, "task")
         with self.storage.read(self.session_uid) as reader:
             return reader.instances(task_name=task_name, statuses=statuses)
 
@@ -255,6 +268,16 @@ class TriggerManager:
         target = self.task_config(instance).run
         found: TriggerTask = self.plugins.hook.triggers_resolve_task(manager=self, target=target)
         return found
+
+    def _name_of(self, instance: TaskInstance | str) -> str:
+        if not isinstance(instance, TaskInstance):
+            return instance
+        if instance.session_uid != self.session_uid:
+            raise InstanceNotFound(
+                f"instance {instance.name} is of session {instance.session_uid!r}, and this "
+                f"manager is of {self.session_uid!r}"
+            )
+        return instance.name
 
     def _check_runner(self, task: TaskConfig) -> None:
         if task.using is not None:
@@ -296,10 +319,6 @@ def _fire(
     outcome = work.fire(trigger_name, trigger_kwargs)
     work.unit.record_outcome(event_id, outcome.to_dict())
     return outcome
-
-
-def _instance_name(instance: TaskInstance | str) -> str:
-    return instance.name if isinstance(instance, TaskInstance) else instance
 
 
 def _failed(instance: TaskInstance, past: str) -> TaskInstance:
