@@ -1,5 +1,29 @@
+"""Both storages keep the contract; and what SQLite alone promises: files, processes, flat costs."""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
 from triggers_conformance.storage import StorageConformance
-from triggers_core import MemoryStorage, SqliteStorage
+from triggers_core import (
+    InvalidName,
+    MemoryStorage,
+    SchemaVersionError,
+    SqliteStorage,
+    StorageError,
+    hookimpl,
+    trigger_task,
+)
+from triggers_core.storage.base import SCHEMA_VERSION
+
+from .conftest import HeldManager
+
+DEADLINE_SECONDS = 60
 
 
 class TestMemoryStorage(StorageConformance):
@@ -12,3 +36,260 @@ class TestSqliteStorage(StorageConformance):
 
     def make_storage(self, tmp_path):
         return SqliteStorage(tmp_path / "triggers.db")
+
+
+@pytest.mark.parametrize("make", [MemoryStorage, lambda **alias: SqliteStorage("x.db", **alias)])
+class TestAlias:
+    def test_is_default_unless_given(self, make):
+        assert make().alias == "default"
+        assert make(alias="archive").alias == "archive"
+
+    @pytest.mark.parametrize("alias", ["", " padded", "x" * 256, "line\nbreak", None, 7])
+    def test_that_no_message_could_carry_is_refused(self, make, alias):
+        with pytest.raises(InvalidName, match="storage alias"):
+            make(alias=alias)
+
+
+class TestMemoryUrl:
+    def test_gives_a_new_storage_each_time(self):
+        first, second = (MemoryStorage.from_url("memory:", alias="a") for _ in range(2))
+        with first.transaction("s", "m"):
+            pass
+        assert first.alias == second.alias == "a"
+        assert list(second.sessions()) == []
+
+    @pytest.mark.parametrize("url", ["memory", "memory://", "memory:x", "MEMORY:"])
+    def test_has_one_form(self, url):
+        with pytest.raises(StorageError, match="memory:"):
+            MemoryStorage.from_url(url)
+
+
+class TestSqliteUrl:
+    def test_with_three_slashes_is_relative(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        storage = SqliteStorage.from_url("sqlite:///data.db", alias="a")
+        monkeypatch.chdir("/")
+        assert (storage.path, storage.alias) == (tmp_path / "data.db", "a")
+
+    def test_with_four_slashes_is_absolute(self, tmp_path):
+        assert SqliteStorage.from_url(f"sqlite:///{tmp_path}/data.db").path == tmp_path / "data.db"
+
+    def test_is_percent_encoded(self):
+        assert SqliteStorage.from_url("sqlite:////a%20b/%C3%A9%3F.db").path == Path("/a b/é?.db")
+
+    @pytest.mark.parametrize("url", ["sqlite:", "sqlite://x.db", "sqlite:///", "sqlite:x.db", ""])
+    def test_of_another_form_is_refused(self, url):
+        with pytest.raises(StorageError, match="sqlite:///relative.db"):
+            SqliteStorage.from_url(url)
+
+    def test_opens_nothing_yet(self, tmp_path):
+        SqliteStorage.from_url(f"sqlite:///{tmp_path}/data.db").close()
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestSqliteFile:
+    def test_of_a_newer_schema_is_refused_and_left_as_it_is(self, tmp_path):
+        path = tmp_path / "newer.db"
+        _use(SqliteStorage(path))
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+        before = path.read_bytes()
+        with pytest.raises(SchemaVersionError, match="pip install --upgrade triggers-core"):
+            _use(SqliteStorage(path))
+        assert path.read_bytes() == before
+
+    def test_of_another_application_is_refused_and_left_as_it_is(self, tmp_path):
+        path = tmp_path / "foreign.db"
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE theirs (x)")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        before = path.read_bytes()
+        with pytest.raises(SchemaVersionError, match="another application"):
+            _use(SqliteStorage(path))
+        assert path.read_bytes() == before
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_that_is_no_database_is_refused_and_left_as_it_is(self, tmp_path):
+        path = tmp_path / "notes.txt"
+        path.write_text("not a database, but long enough to look like one " * 10)
+        before = path.read_bytes()
+        with pytest.raises(StorageError, match=r"notes\.txt"):
+            _use(SqliteStorage(path))
+        assert path.read_bytes() == before
+
+    @pytest.mark.parametrize("path", ["missing/data.db", "."])
+    def test_that_cannot_be_opened_is_an_error_that_names_it(self, tmp_path, path):
+        storage = SqliteStorage(tmp_path / path)
+        for attempt in (lambda: _use(storage), lambda: list(storage.sessions())):
+            with pytest.raises(StorageError, match=str(tmp_path)):
+                attempt()
+
+    def test_may_be_empty_at_first(self, tmp_path):
+        path = tmp_path / "empty.db"
+        path.touch()
+        _use(SqliteStorage(path))
+        assert list(SqliteStorage(path).sessions()) == [("s", "m")]
+
+    def test_opens_in_many_threads_at_once_while_it_is_new(self, tmp_path):
+        for attempt in range(10):
+            path = tmp_path / f"{attempt}.db"
+            together = threading.Barrier(6)
+            errors = []
+
+            def open_it(path=path, together=together, errors=errors):
+                together.wait(DEADLINE_SECONDS)
+                try:
+                    _use(SqliteStorage(path))
+                except Exception as error:
+                    errors.append(error)
+
+            threads = [threading.Thread(target=open_it) for _ in range(6)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(DEADLINE_SECONDS)
+                assert not thread.is_alive()
+            assert errors == []
+
+    @pytest.mark.parametrize(("synchronous", "pragma"), [("FULL", 2), ("NORMAL", 1)])
+    def test_is_synchronous_as_it_was_asked_to_be(self, tmp_path, synchronous, pragma):
+        storage = SqliteStorage(tmp_path / "data.db", synchronous=synchronous)
+        _use(storage)
+        for _ in range(2):
+            with storage.read("s") as reader:
+                [found] = reader._connection.execute("PRAGMA synchronous").fetchone()
+                [journal] = reader._connection.execute("PRAGMA journal_mode").fetchone()
+            assert (found, journal) == (pragma, "wal")
+            storage.close()
+
+    def test_knows_two_ways_of_being_synchronous(self, tmp_path):
+        with pytest.raises(StorageError, match="'FULL' or 'NORMAL', not 'OFF'"):
+            SqliteStorage(tmp_path / "data.db", synchronous="OFF")
+
+
+COUNT_UP = """
+import sys
+from triggers_core import SqliteStorage
+
+path, turns = sys.argv[1], int(sys.argv[2])
+print("ready", flush=True)
+sys.stdin.readline()
+storage = SqliteStorage(path, synchronous="NORMAL")
+for _ in range(turns):
+    with storage.transaction("s", "m") as unit:
+        n = unit.latest_kwargs(["counter"]).get("counter", {"n": 0})["n"]
+        unit.remember_trigger("counter", {"n": n + 1}, at=0.0)
+"""
+
+
+def test_processes_that_open_a_new_file_at_once_lose_no_update(tmp_path):
+    processes, turns = 3, 100
+    command = [sys.executable, "-c", COUNT_UP, str(tmp_path / "data.db"), str(turns)]
+    counting = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(processes)
+    ]
+    for process in counting:
+        assert process.stdout.readline() == "ready\n"
+    for process in counting:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in counting:
+        process.communicate(timeout=DEADLINE_SECONDS)
+        assert process.returncode == 0
+    with SqliteStorage(tmp_path / "data.db").read("s") as reader:
+        assert reader.latest_kwargs(["counter"]) == {"counter": {"n": processes * turns}}
+
+
+COST_CONFIGURATION = {
+    "t_each": {"after": ["never"], "andEvery": "each", "run": "task"},
+    "t_ran": {"after": ["each"], "andEvery": "ran", "unless": ["never"], "run": "task"},
+    "t_one": {"after": ["a", "b"], "unless": ["c"], "run": "task", "withParams": {"a": {}}},
+    "t_next": {"after": ["t_one"], "run": "task"},
+}
+
+
+class Settled:
+    @hookimpl
+    def triggers_settled(self):
+        """Be there: what a hook needs is looked up only where somebody implements it."""
+
+
+class TestCost:
+    """A fire's cost is flat: it reads and writes the instances that it affects, by an index."""
+
+    def test_is_the_same_with_10_and_with_2000_instances(self, tmp_path, plugins, runner, tasks):
+        few, many = (
+            self._cost_of_each_step(tmp_path / f"{size}.db", size, plugins, runner, tasks)
+            for size in (10, 2000)
+        )
+        assert few == many
+        assert all(steps and statements for steps, statements in few.values())
+
+    def test_is_an_indexs_for_every_statement(self, tmp_path, plugins, runner, tasks):
+        storage = SqliteStorage(tmp_path / "data.db", synchronous="NORMAL")
+        statements = set()
+        manager = self._session(storage, 50, plugins, runner, tasks)
+        with storage.read("s") as reader:
+            connection = reader._connection
+        connection.set_trace_callback(statements.add)
+        for step in self._steps(manager, runner).values():
+            step()
+        storage.take_lost(limit=10, hold_until=storage.now() + 1000.0)
+        connection.set_trace_callback(None)
+        kinds = {statement.split()[0] for statement in statements}
+        assert kinds >= {"SELECT", "INSERT", "UPDATE", "DELETE"}
+        for statement in sorted(statements):
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+            scans = [detail for *_, detail in plan if "SCAN" in detail]
+            assert not scans, statement
+
+    def _cost_of_each_step(self, path, size, plugins, runner, tasks):
+        """Return step → (the statements, the instructions of SQLite's machine) that it took."""
+        storage = SqliteStorage(path, synchronous="NORMAL")
+        manager = self._session(storage, size, plugins, runner, tasks)
+        with storage.read("s") as reader:
+            connection = reader._connection
+        costs = {}
+        for name, step in self._steps(manager, runner).items():
+            statements, instructions = [], []
+            connection.set_trace_callback(lambda _, noted=statements: noted.append(1))
+            connection.set_progress_handler(lambda noted=instructions: noted.append(1), 1)
+            step()
+            connection.set_trace_callback(None)
+            connection.set_progress_handler(None, 1)
+            costs[name] = (len(statements), len(instructions))
+        storage.close()
+        return costs
+
+    def _session(self, storage, size, plugins, runner, tasks):
+        """Return the manager of a session with ``size`` instances, half of them finished."""
+        tasks["task"] = trigger_task(lambda context: {})
+        plugins.register(Settled())
+        manager = HeldManager("s", storage=storage, plugins=plugins)
+        manager.update_configuration(COST_CONFIGURATION)
+        manager.fire_many([("each",)] * (size // 2))
+        manager.fire_many([("ran",)] * (size // 2))
+        runner.work()
+        assert len(manager.instances()) == size
+        return manager
+
+    def _steps(self, manager, runner):
+        return {
+            "makes an instance": lambda: manager.fire("a", {"x": 1}),
+            "gives another one a trigger": lambda: manager.fire("c"),
+            "is awaited by nobody": lambda: manager.fire("unheard of"),
+            "is an event": lambda: manager.fire("unheard of", event_id="first"),
+            "is the same event": lambda: manager.fire("unheard of", event_id="first"),
+            "makes a further instance": lambda: manager.fire("each"),
+            "makes a further instance, that is ready": lambda: manager.fire("ran"),
+            "is executed": runner.work,
+            "is configured": lambda: manager.update_configuration(COST_CONFIGURATION),
+            "is looked at": lambda: manager.instance("t_one#0"),
+        }
+
+
+def _use(storage):
+    with storage.transaction("s", "m"):
+        pass
+    storage.close()

@@ -312,17 +312,20 @@ class SqliteStorage(Storage):
 class _Connection(sqlite3.Connection):
     """Closes itself when the thread that used it is gone."""
 
+    is_open = False
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.in_use = threading.RLock()
         self.is_open = True
-        super().__init__(*args, **kwargs)
 
     def close(self) -> None:
         self.is_open = False
         super().close()
 
     def __del__(self) -> None:
-        self.close()
+        if self.is_open:
+            self.close()
 
 
 class _Connections:
