@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from triggers_core.errors import TriggersError
 from triggers_core.instance import Status, TaskInstance
 
 if TYPE_CHECKING:
@@ -37,7 +36,11 @@ class _Lease:
 
 
 class LeaseKeeper:
-    """Renews the leases held in this process, from one thread that lives while there are any."""
+    """Renews the leases held in this process, from one thread.
+
+    The thread is started with the first lease and then stays: when the interpreter exits, and
+    pending tasks are finished, it may be too late to start another.
+    """
 
     def __init__(self) -> None:
         self._reset()
@@ -75,31 +78,32 @@ class LeaseKeeper:
         if self._thread_runs:
             return
         try:
-            threading.Thread(target=self._renew_until_none, name="leases", daemon=True).start()
+            threading.Thread(target=self._renew_for_ever, name="leases", daemon=True).start()
         except RuntimeError as error:
             _logger.warning("leases cannot be renewed at interpreter exit: %s", error)
         else:
             self._thread_runs = True
 
-    def _renew_until_none(self) -> None:
-        while (lease := self._next_due()) is not None:
+    def _renew_for_ever(self) -> None:
+        while True:
+            lease = self._next_due()
             try:
                 _renew(lease)
-            except TriggersError:
+            except Exception:
                 _logger.exception("the lease of %s could not be renewed", lease.instance.name)
+            del lease  # an idle keeper keeps no storage alive
 
-    def _next_due(self) -> _Lease | None:
-        """Return a lease when it is to be renewed, or None when the thread is to end."""
+    def _next_due(self) -> _Lease:
+        """Return a lease when it is to be renewed."""
         with self._changed:
-            while self._leases:
-                lease = min(self._leases, key=lambda held: held.renew_at)
-                seconds = lease.renew_at - time.monotonic()
-                if seconds <= 0:
+            while True:
+                lease = min(self._leases, key=lambda held: held.renew_at, default=None)
+                seconds = None if lease is None else lease.renew_at - time.monotonic()
+                if lease is not None and seconds is not None and seconds <= 0:
                     lease.renew_at = time.monotonic() + lease.interval
                     return lease
+                del lease  # it may end while this waits, and is then not to be kept
                 self._changed.wait(seconds)
-            self._thread_runs = False
-            return None
 
 
 def _renew(lease: _Lease) -> None:
