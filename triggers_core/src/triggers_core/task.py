@@ -14,6 +14,10 @@ from triggers_core.instance import TaskInstance
 if TYPE_CHECKING:
     from triggers_core.manager import TriggerManager
 
+    _LoggerAdapter = logging.LoggerAdapter[logging.Logger]
+else:
+    _LoggerAdapter = logging.LoggerAdapter  # which Python 3.10 cannot subscript
+
 Result = Mapping[str, Any] | None
 OnWorkerLost = Literal["rerun", "fail"]
 Filters = Mapping[str, Mapping[str, Callable[[Any], Any]]]
@@ -223,7 +227,7 @@ class TaskContext:
         raise SkipRequested(cascade, result)
 
 
-class InstanceLogger(logging.LoggerAdapter[logging.Logger]):
+class InstanceLogger(_LoggerAdapter):
     """Logs to ``triggers.task.<task name>``, and keeps warnings and worse for the metadata."""
 
     def __init__(self, instance: TaskInstance) -> None:
