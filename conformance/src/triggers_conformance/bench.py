@@ -121,7 +121,8 @@ class Bench:
     @cached_property
     def storage(self) -> Storage:
         """The store, open; worker processes open it by its URL."""
-        storage = self.plugins.open_storage(self.environment[STORAGE_VARIABLE])
+        url = self.environment[STORAGE_VARIABLE]
+        storage = self.conformance.open_storage(url, self.plugins)
         self.plugins.add_storage(storage)
         self._open.callback(storage.close)
         return storage

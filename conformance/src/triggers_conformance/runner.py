@@ -36,6 +36,7 @@ from triggers_core import (
     DispatchError,
     InvalidName,
     Plugins,
+    SqliteStorage,
     Status,
     Storage,
     TaskInstance,
@@ -85,7 +86,7 @@ class RunnerConformance:
     runner_name: ClassVar[str]
     runner_class: ClassVar[type[BaseTaskRunner] | None] = None
     timeout: ClassVar[float] = DEFAULT_TIMEOUT
-    examples: ClassVar[int] = 15
+    examples: ClassVar[int] = 30
 
     # What an engine with its own worker, broker or application overrides:
 
@@ -105,6 +106,14 @@ class RunnerConformance:
     def storage_url(self, folder: Path) -> str:
         """Return where the sessions are kept; a store that this process and the worker reach."""
         return sqlite_url(folder)
+
+    def open_storage(self, url: str, plugins: Plugins) -> Storage:
+        """Return that store, open in the process that fires."""
+        storage = plugins.open_storage(url)
+        if isinstance(storage, SqliteStorage):
+            # It is thrown away after the checks, so it need not outlive a power failure.
+            return SqliteStorage(storage.path, synchronous="NORMAL")
+        return storage
 
     def make_plugins(self) -> Plugins:
         """Return the plugins of the process that fires: all entry points, unless overridden.
@@ -268,7 +277,10 @@ class RunnerConformance:
         for note in session.notes():
             told = (note.session_uid, note.attempt)
             if told != (session.manager.session_uid, 1) or note.instance_name not in instances:
-                broken(f"ran a task with the context of {note.instance_name} of {told[0]!r}")
+                broken(
+                    f"ran a task with the context of {note.instance_name}, attempt {note.attempt}, "
+                    f"of the session {note.session_uid!r}"
+                )
             wanted = instances[note.instance_name].trigger_kwargs["go"]["number"]
             if note.trigger_kwargs["go"]["number"] != wanted:
                 broken(f"ran {note.instance_name} with the kwargs of another instance")
@@ -333,8 +345,13 @@ class RunnerConformance:
         before = copy.deepcopy(instance)
         session.dispatch(instance)
         session.settle_finished()
-        if instance != before:
-            broken(f"changed the instance: it was {before}, and is {instance}")
+        changed = [
+            field.name
+            for field in fields(instance)
+            if getattr(instance, field.name) != getattr(before, field.name)
+        ]
+        if changed:
+            broken(f"changed {_listed(changed)} of the instance that run() was given")
 
     @rule("R8", mend="pass resolve=self.resolve to triggers_core.execute")
     def test_r8_the_task_run_is_the_one_configured(self, triggers_bench: Bench) -> None:
@@ -470,8 +487,8 @@ class RunnerConformance:
         ends = [instance.status for instance in session.settle().values()]
         if ends != [Status.REPLAYED] * MAX_RETRIES + [Status.FAILED]:
             broken(
-                f"left {', '.join(ends)} of a task that always asks for a retry and may have "
-                f"{MAX_RETRIES}"
+                f"made {len(ends)} attempts, the last of which {ends[-1]}, for a task that always "
+                f"asks for a retry and may have {MAX_RETRIES}"
             )
 
     @rule("R18", mend="let TaskInterruption pass: catch Exception, and no BaseException")
@@ -920,7 +937,10 @@ def _wait_for_clones(bench: Bench, session: Session, count: int) -> None:
     """Wait until all first attempts have asked for their retry."""
     first = session.manager.instances
     if not wait_until(lambda: len(first(statuses={Status.REPLAYED})) >= count, bench.timeout):
-        broken(f"did not run {count} first attempts within {bench.timeout:g} s")
+        broken(
+            f"did not run {count} first attempts within {bench.timeout:g} s, while some of them "
+            "waited for their cooldown already"
+        )
 
 
 def _listed(names: Any) -> str:
