@@ -204,6 +204,13 @@ def _end(
 def _described(error: BaseException) -> dict[str, str]:
     return {
         "type": type(error).__name__,
-        "message": str(error),
+        "message": _text(error),
         "traceback": "".join(traceback.format_exception(error)),
     }
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"(its message cannot be had: {type(broken).__name__})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, overload
@@ -23,6 +22,9 @@ OnWorkerLost = Literal["rerun", "fail"]
 Filters = Mapping[str, Mapping[str, Callable[[Any], Any]]]
 
 DEFAULT_MAX_RETRIES = 3
+MAX_RETRIES = 1_000_000
+MAX_COOLDOWN = 10 * 365 * 86_400.0
+"""Seconds. Ten years: clocks, timers and databases of every kind can add it to today."""
 MAX_LOGS = 100
 """Warnings and errors kept of one execution; the latest ones."""
 
@@ -67,6 +69,11 @@ class FunctionTask(TriggerTask):
         cooldown: float = 0.0,
         on_worker_lost: OnWorkerLost = "rerun",
     ) -> None:
+        if not callable(function):
+            raise ConfigurationError(
+                f"@trigger_task decorates a function of one argument, the context, "
+                f"not {function!r:.80}"
+            )
         self.function = function
         self.max_retries = check_max_retries(max_retries)
         self.cooldown = check_cooldown(cooldown)
@@ -179,8 +186,7 @@ class TaskContext:
         ``{"paid": {"amount": Decimal(…), "payer": "…"}}``.
 
         Args:
-            filters: trigger name → key → a callable that converts the value, or raises
-                ValueError or TypeError.
+            filters: trigger name → key → a callable that converts the value, or raises.
 
         Raises:
             InvalidKwargs: a key is missing or a filter refuses its value; the message names
@@ -200,8 +206,10 @@ class TaskContext:
             raise InvalidKwargs(f"trigger {trigger_name!r}: the key {key!r} was not fired")
         try:
             return convert(kwargs[key])
-        except (TypeError, ValueError) as error:
-            raise InvalidKwargs(f"trigger {trigger_name!r}, key {key!r}: {error}") from error
+        except Exception as error:
+            raise InvalidKwargs(
+                f"trigger {trigger_name!r}, key {key!r}: {type(error).__name__}: {error}"
+            ) from error
 
     def retry(self, *, cooldown: float | None = None, max_retries: int | None = None) -> NoReturn:
         """Stop here and start the task again later, in a new instance (rule X4).
@@ -245,27 +253,39 @@ class InstanceLogger(_LoggerAdapter):
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         if level >= logging.WARNING:
-            text = str(msg) % args if args else str(msg)
+            text = _log_text(msg, args)
             self.kept.append({"level": logging.getLevelName(level), "message": text})
             del self.kept[:-MAX_LOGS]
         super().log(level, msg, *args, **kwargs)
 
 
+def _log_text(msg: object, args: tuple[object, ...]) -> str:
+    record = logging.LogRecord("", logging.WARNING, "", 0, msg, args, None)
+    try:
+        return record.getMessage()
+    except Exception:
+        # As in logging itself, a line that cannot be formatted breaks nothing but that line.
+        return f"{msg!r}, which does not fit its arguments"
+
+
 def check_max_retries(max_retries: Any) -> int:
     """Return the number of retries. Raises ConfigurationError unless it is one."""
-    if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
-        raise ConfigurationError(f"max_retries must be an int from 0, not {max_retries!r}")
-    return max_retries
+    is_int = isinstance(max_retries, int) and not isinstance(max_retries, bool)
+    if not is_int or not 0 <= max_retries <= MAX_RETRIES:
+        raise ConfigurationError(
+            f"max_retries must be an int from 0 to {MAX_RETRIES}, not {max_retries!r}"
+        )
+    checked: int = max_retries
+    return checked
 
 
 def check_cooldown(cooldown: Any) -> float:
     """Return the cooldown in seconds. Raises ConfigurationError unless it is one."""
-    if (
-        isinstance(cooldown, bool)
-        or not isinstance(cooldown, (int, float))
-        or not (0 <= cooldown < math.inf)
-    ):
-        raise ConfigurationError(f"cooldown must be seconds from 0, not {cooldown!r}")
+    is_number = isinstance(cooldown, (int, float)) and not isinstance(cooldown, bool)
+    if not is_number or not 0 <= cooldown <= MAX_COOLDOWN:
+        raise ConfigurationError(
+            f"cooldown must be seconds from 0 to {MAX_COOLDOWN:.0f}, not {cooldown!r}"
+        )
     return float(cooldown)
 
 
