@@ -68,6 +68,16 @@ def test_the_thread_stays_when_no_lease_is_left(storage, held_instance):
     assert keepers_threads(before) == [thread]
 
 
+def test_the_thread_can_be_started_before_there_is_a_lease(storage, held_instance):
+    before, keeper = threading.enumerate(), LeaseKeeper()
+    keeper.start()
+    threads = keepers_threads(before)
+    renew_once(keeper, storage, *held_instance)
+
+    assert len(threads) == 1
+    assert keepers_threads(before) == threads
+
+
 def test_an_error_that_is_not_the_storages_own_is_logged_and_the_next_renewal_made(
     storage, held_instance, caplog
 ):

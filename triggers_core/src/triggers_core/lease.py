@@ -38,23 +38,38 @@ class _Lease:
 class LeaseKeeper:
     """Renews the leases held in this process, from one thread.
 
-    The thread is started with the first lease and then stays: when the interpreter exits, and
-    pending tasks are finished, it may be too late to start another.
+    The thread is started with the first lease, if not before, and then stays: when the interpreter
+    exits, and pending tasks are finished, it may be too late to start one.
     """
 
     def __init__(self) -> None:
+        self._thread_runs = False
         self._reset()
+
+    def start(self) -> None:
+        """Start the thread, unless it runs. A runner whose tasks run in this process, be it after
+        the main thread's end, calls this when it accepts one."""
+        if self._pid != os.getpid():
+            self._reset()
+        with self._changed:
+            if self._thread_runs:
+                return
+            thread = threading.Thread(target=self._renew_for_ever, name="leases", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                _logger.warning("leases cannot be renewed at interpreter exit: %s", error)
+            else:
+                self._thread_runs = True
 
     @contextmanager
     def holding(self, manager: TriggerManager, instance: TaskInstance) -> Iterator[None]:
         """Renew the running instance's lease until the body is left."""
-        if self._pid != os.getpid():
-            self._reset()
+        self.start()
         lease = _Lease(manager, instance, renew_at=0.0)
         lease.renew_at = time.monotonic() + lease.interval
         with self._changed:
             self._leases.add(lease)
-            self._start_thread_if_needed()
             self._changed.notify()
         try:
             yield
@@ -73,16 +88,6 @@ class LeaseKeeper:
         self._changed = threading.Condition()
         self._leases: set[_Lease] = set()
         self._thread_runs = False
-
-    def _start_thread_if_needed(self) -> None:
-        if self._thread_runs:
-            return
-        try:
-            threading.Thread(target=self._renew_for_ever, name="leases", daemon=True).start()
-        except RuntimeError as error:
-            _logger.warning("leases cannot be renewed at interpreter exit: %s", error)
-        else:
-            self._thread_runs = True
 
     def _renew_for_ever(self) -> None:
         while True:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import ClassVar
 
 from triggers_core import BaseTaskRunner, TaskInstance, TriggerManager, TriggersError, execute
+from triggers_core.lease import KEEPER
 from triggers_threading.pool import ThreadPool
 
 DEFAULT_MAX_WORKERS = 32
@@ -46,6 +47,7 @@ class ThreadingTaskRunner(BaseTaskRunner):
             partial(execute, manager, task_instance, resolve=self.resolve),
             delay=task_instance.not_before - manager.storage.now(),
         )
+        KEEPER.start()  # now, as the task may begin when the interpreter starts no more threads
 
     def join_all(self, timeout: float | None = None) -> None:
         """Wait until everything accepted has ended: cascades, retries and what other threads
