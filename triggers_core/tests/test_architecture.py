@@ -21,19 +21,26 @@ CONTRACTS = Path(__file__).parents[2] / "pyproject.toml"
 EXTRA = {"typer", "rich"}
 
 
-def lint(folder):
-    """Check the contracts against the ``triggers_core`` in a folder."""
+@pytest.fixture
+def copy(tmp_path):
+    """Give a copy of the package, beside the contracts, to plant something in."""
+    shutil.copy(CONTRACTS, tmp_path)
+    return shutil.copytree(PACKAGE, tmp_path / "triggers_core")
+
+
+def lint(copy):
+    """Check the contracts against a copy of the package."""
     return subprocess.run(
-        [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo", CONTRACTS],
-        cwd=folder,
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=copy.parent,
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def test_modules_import_only_those_further_down():
-    checked = lint(PACKAGE.parent)
+def test_modules_import_only_those_further_down(copy):
+    checked = lint(copy)
 
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
@@ -55,35 +62,32 @@ def test_modules_import_only_those_further_down():
         ),
     ],
 )
-def test_an_import_upwards_or_sideways_is_found(tmp_path, module, line, broken):
-    copy = shutil.copytree(PACKAGE, tmp_path / "triggers_core")
+def test_an_import_upwards_or_sideways_is_found(copy, module, line, broken):
     with (copy / f"{module}.py").open("a") as source:
         source.write(f"\n{line}\n")
 
-    checked = lint(tmp_path)
+    checked = lint(copy)
 
     assert checked.returncode == 1
     assert f"{broken} BROKEN" in checked.stdout
 
 
-def test_an_import_for_the_type_checker_alone_may_point_upwards(tmp_path):
-    copy = shutil.copytree(PACKAGE, tmp_path / "triggers_core")
+def test_an_import_for_the_type_checker_alone_may_point_upwards(copy):
     with (copy / "errors.py").open("a") as source:
         source.write(
             "\nfrom typing import TYPE_CHECKING\n"
             "if TYPE_CHECKING:\n    import triggers_core.manager\n"
         )
 
-    checked = lint(tmp_path)
+    checked = lint(copy)
 
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_a_module_without_a_place_in_the_order_is_found(tmp_path):
-    copy = shutil.copytree(PACKAGE, tmp_path / "triggers_core")
+def test_a_module_without_a_place_in_the_order_is_found(copy):
     (copy / "helpers.py").touch()
 
-    checked = lint(tmp_path)
+    checked = lint(copy)
 
     assert checked.returncode == 1
     assert "triggers_core.helpers" in checked.stdout
