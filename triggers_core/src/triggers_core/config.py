@@ -6,11 +6,9 @@ valid one.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
@@ -182,6 +180,8 @@ class Configuration(Mapping[str, TaskConfig]):
     @cached_property
     def digest(self) -> str:
         """A name for the content, order included: what is written alike has one digest."""
+        import hashlib  # noqa: PLC0415 - slow to import, and used on demand
+
         return hashlib.sha256(self._json.encode()).hexdigest()
 
     @cached_property
@@ -303,4 +303,6 @@ def _json_copy(where: str, value: Any) -> Any:
 
 def _looks_like(directive: str, known: str) -> bool:
     plain = directive.replace("_", "").replace("-", "").lower()
+    from difflib import get_close_matches  # noqa: PLC0415 - slow to import, rarely used
+
     return bool(get_close_matches(plain, [known.lower()], cutoff=0.75))

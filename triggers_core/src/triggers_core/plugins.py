@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Iterable
 from functools import cache
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 import pluggy
@@ -264,6 +264,8 @@ class Plugins:
             ) from error
 
     def _load_plugins(self) -> None:
+        from importlib import metadata  # noqa: PLC0415 - slow to import, and used on demand
+
         for entry_point in metadata.entry_points(group="triggers.plugins"):
             distribution = entry_point.dist.name if entry_point.dist else "(unknown)"
             try:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import metadata
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from triggers_core.errors import NotRegistered, PluginError
+
+if TYPE_CHECKING:
+    from importlib import metadata
 
 Class = TypeVar("Class")
 
@@ -136,6 +138,8 @@ class Registry(Generic[Class]):
 
     @cached_property
     def _entry_points(self) -> dict[str, list[metadata.EntryPoint]]:
+        from importlib import metadata  # noqa: PLC0415 - slow to import, and used on demand
+
         found: dict[str, list[metadata.EntryPoint]] = {}
         if self._load_entry_points:
             for entry_point in metadata.entry_points(group=self._group):
