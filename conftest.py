@@ -2,4 +2,5 @@
 
 import triggers_celery  # noqa: F401
 import triggers_core  # noqa: F401
+import triggers_postgres  # noqa: F401
 import triggers_threading  # noqa: F401

@@ -69,6 +69,15 @@ class StorageError(TriggersError):
     """The store cannot be used. What was committed before stands; this change was not made."""
 
 
+class OutcomeUnknown(StorageError):
+    """The one exception to that: the store went away in the middle of a commit, and does not say
+    whether this change was made. It was made wholly or not at all.
+
+    With an ``event_id``, fire the trigger again: that changes nothing if it is recorded. Without
+    one, look at the session first. What it scheduled, if anything, ``recover`` will send.
+    """
+
+
 class SchemaVersionError(StorageError):
     """The store was written by a newer version of triggers, or by something else."""
 

@@ -1,0 +1,5 @@
+"""Sessions in PostgreSQL: one store for any number of threads, processes and machines."""
+
+from triggers_postgres.storage import PostgresStorage
+
+__all__ = ["PostgresStorage"]

@@ -1,0 +1,257 @@
+"""Connections to the server: a bounded pool in each process, opened when it is first needed, and
+what is tried again when one breaks."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+import psycopg
+from psycopg import capabilities
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from triggers_core.errors import StorageError
+
+Begun = TypeVar("Begun")
+Connection = psycopg.Connection[Any]
+
+RETRY_PAUSES_SECONDS = (0.0, 0.1, 0.3, 1.0)
+"""Before each further try of what failed with nothing begun."""
+
+RECONNECT_SECONDS = 10.0
+"""How long the pool goes on trying for one connection; whoever asks next makes it start anew."""
+
+IDLE_IN_TRANSACTION_SECONDS = 60.0
+"""After which the server frees a session that is locked by a machine which is gone."""
+
+_PASSING = ("08", "40", "53", "57P")
+"""Classes of errors that may be gone at the next try: connection lost, transaction to be repeated,
+too little of something, server going down or coming up."""
+
+_DEFAULTS = {
+    "fallback_application_name": "triggers",
+    "connect_timeout": "10",
+    # A server that vanished is noticed within a minute, not after hours.
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+_SHOWN = ("user", "dbname", "host", "hostaddr", "port", "service")
+
+_SET_TIMEOUTS = """
+SELECT set_config(name, setting, false)
+FROM (VALUES ('lock_timeout', %s), ('idle_in_transaction_session_timeout', %s))
+    AS wanted (name, setting)
+WHERE current_setting(name) = '0'
+"""
+"""Only where neither the server, nor the role, nor the URL has set them."""
+
+
+class Connections:
+    """What one storage has open.
+
+    Args:
+        conninfo: a URL or a libpq connection string.
+        prepare: called with the first connection of each process.
+        size: how many connections a process opens at most.
+        timeout: seconds to wait for one of them, and for a lock.
+
+    Raises:
+        StorageError: the URL is none; it is not shown, as it may hold a password.
+    """
+
+    def __init__(
+        self, conninfo: str, *, prepare: Callable[[Connection], None], size: int, timeout: float
+    ) -> None:
+        given = _parsed(conninfo)
+        self.shown = make_conninfo(**{key: given[key] for key in _SHOWN if key in given})
+        self._conninfo = make_conninfo(**{**_DEFAULTS, **given, "client_encoding": "utf8"})
+        self._prepare = prepare
+        self._size = size
+        self._timeout = timeout
+        self._processes: dict[int, _Process] = {}
+        _ALL.add(self)
+
+    @contextmanager
+    def begun(self, begin: Callable[[Connection], Begun]) -> Iterator[tuple[Connection, Begun]]:
+        """Lend a connection, and what ``begin`` returned for it.
+
+        While ``begin`` fails by what may pass, it is called again, if need be with another
+        connection; the body is entered once. A transaction that it leaves open is undone.
+        """
+        process = self._process()
+        pool, connection, begun = self._begin(process, begin)
+        outer = process.lent_to_this_thread
+        process.lent_to_this_thread = connection
+        try:
+            yield connection, begun
+        finally:
+            process.lent_to_this_thread = outer
+            _take_back(pool, connection)
+
+    def ask(self, question: Callable[[Connection], Begun]) -> Begun:
+        """Return what ``question`` returns for the connection that this thread has been lent, or
+        for another; then it is asked again as in :meth:`begun`."""
+        lent = self._process().lent_to_this_thread
+        if lent is not None:
+            return question(lent)
+        with self.begun(question) as (_, answer):
+            return answer
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether this thread is in the body of a :meth:`begun`."""
+        return self._process().lent_to_this_thread is not None
+
+    def close(self) -> None:
+        """Close the pool of this process; connections that are lent, when they come back."""
+        process = self._process()
+        with process.lock:
+            pool, process.pool = process.pool, None
+        if pool is not None:
+            pool.close()
+
+    def _begin(
+        self, process: _Process, begin: Callable[[Connection], Begun]
+    ) -> tuple[ConnectionPool[Connection], Connection, Begun]:
+        pauses = iter(RETRY_PAUSES_SECONDS)
+        while True:
+            try:
+                pool = self._pool(process)
+                connection = self._lend(pool)
+                try:
+                    return pool, connection, begin(connection)
+                except BaseException:
+                    _take_back(pool, connection)
+                    raise
+            except psycopg.OperationalError as error:
+                pause = next(pauses, None)
+                if pause is None or not _may_pass(error):
+                    raise
+            # Where one connection is broken, others that were idle often are.
+            if process.pool is not None:
+                process.pool.check()
+            time.sleep(pause)
+
+    def _lend(self, pool: ConnectionPool[Connection]) -> Connection:
+        try:
+            return pool.getconn()
+        except PoolTimeout:
+            raise PoolTimeout(
+                f"no connection to be had for {self._timeout:g} s: {self._why_none()}"
+            ) from None
+
+    def _why_none(self) -> str:
+        try:
+            psycopg.connect(self._conninfo).close()
+        except psycopg.Error as error:
+            return str(error)
+        return f"all {self._size} of this process are in use; a larger pool_size may help"
+
+    def _pool(self, process: _Process) -> ConnectionPool[Connection]:
+        with process.lock:
+            if process.pool is None:
+                with psycopg.connect(self._conninfo, autocommit=True) as connection:
+                    self._configure(connection)
+                    self._prepare(connection)
+                process.pool = ConnectionPool(
+                    self._conninfo,
+                    kwargs={"autocommit": True},
+                    configure=self._configure,
+                    min_size=1,
+                    max_size=self._size,
+                    timeout=self._timeout,
+                    reconnect_timeout=RECONNECT_SECONDS,
+                    name="triggers",
+                    open=False,
+                )
+                process.pool.open()
+            return process.pool
+
+    def _configure(self, connection: Connection) -> None:
+        connection.execute(
+            _SET_TIMEOUTS,
+            (_milliseconds(self._timeout), _milliseconds(IDLE_IN_TRANSACTION_SECONDS)),
+        )
+
+    def _process(self) -> _Process:
+        """Connections must not cross a fork: the child leaves its parent's alone, unclosed."""
+        pid = os.getpid()
+        return self._processes.get(pid) or self._processes.setdefault(pid, _Process())
+
+
+_ALL: WeakSet[Connections] = WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """A pool that is open when the interpreter is gone waits in vain for its own threads."""
+    for connections in list(_ALL):
+        connections.close()
+
+
+class _Process:
+    """What belongs to one process: its pool, and what is lent to each of its threads."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.pool: ConnectionPool[Connection] | None = None
+        self._local = threading.local()
+
+    @property
+    def lent_to_this_thread(self) -> Connection | None:
+        return getattr(self._local, "connection", None)
+
+    @lent_to_this_thread.setter
+    def lent_to_this_thread(self, connection: Connection | None) -> None:
+        self._local.connection = connection
+
+
+def pipeline(connection: Connection) -> AbstractContextManager[Any]:
+    """Send statements without waiting for the answer to each, where libpq can (from 14 on).
+
+    One that fails is raised by a later one, or at the end.
+    """
+    return connection.pipeline() if capabilities.has_pipeline() else nullcontext()
+
+
+def _take_back(pool: ConnectionPool[Connection], connection: Connection) -> None:
+    try:
+        connection.rollback()  # nothing, unless a transaction is open
+    except psycopg.Error:
+        connection.close()
+    pool.putconn(connection)
+
+
+def _may_pass(error: psycopg.OperationalError) -> bool:
+    if isinstance(error, PoolTimeout):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith(_PASSING)
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))
+
+
+def _parsed(conninfo: str) -> dict[str, Any]:
+    try:
+        given = conninfo_to_dict(conninfo)
+    except psycopg.Error:
+        given = {"port": "none"}
+    # Where a password has '@' or '/' as they are, parts of it end up in these.
+    is_sound = all(port.isdigit() for port in str(given.get("port", 0)).split(","))
+    if not is_sound or any("@" in str(given.get(key)) for key in ("host", "dbname")):
+        raise StorageError(
+            "this is no PostgreSQL URL (it is not shown, as it may hold a password); expected "
+            "postgresql://user:password@host:port/database, with every character of the user "
+            "and password but letters and digits percent-encoded, '@' as %40"
+        ) from None
+    return given

@@ -1,0 +1,292 @@
+"""One session in the tables: what a transaction on it reads and writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.sql import SQL
+
+from triggers_core.config import Configuration
+from triggers_core.instance import Status, TaskInstance
+from triggers_core.kwargs import to_json
+from triggers_core.storage.base import (
+    COLUMNS,
+    SessionReader,
+    Storage,
+    UnitOfWork,
+    decode_instance,
+    encode_instance,
+)
+from triggers_postgres.schema import render
+
+if TYPE_CHECKING:
+    from typing_extensions import LiteralString
+
+_NO_SESSION = -1
+_KEY = COLUMNS[:2]  # task_name, number
+_COLUMNS = SQL(", ").join(map(SQL, COLUMNS))
+_VALUES = SQL(", ").join(SQL("%s") for _ in COLUMNS)
+_REPLACED = SQL(", ").join(
+    SQL("{column} = excluded.{column}").format(column=SQL(column)) for column in COLUMNS[2:]
+)
+
+
+class Statements:
+    """The statements on the tables of one schema. Each is an index look-up."""
+
+    def __init__(self, schema: str) -> None:
+        def statement(text: LiteralString) -> bytes:
+            return render(text, schema, columns=_COLUMNS, values=_VALUES, replaced=_REPLACED)
+
+        self.find = statement(
+            "SELECT id, manager_name, config_digest FROM {sessions} WHERE uid = %s"
+        )
+        self.lock = statement(
+            "SELECT id, manager_name, config_digest, pg_current_xact_id()::text "
+            "FROM {sessions} WHERE uid = %s FOR UPDATE"
+        )
+        self.make = statement(
+            "INSERT INTO {sessions} (uid, manager_name) VALUES (%s, %s) ON CONFLICT DO NOTHING "
+            "RETURNING id, manager_name, config_digest, pg_current_xact_id()::text"
+        )
+        self.instances = statement("SELECT {columns} FROM {instances} WHERE session_id = %s")
+        self.waiting = statement(
+            "SELECT {columns} FROM {waiting} "
+            "JOIN {instances} USING (session_id, task_name, number) "
+            "WHERE session_id = %s AND trigger_name = %s ORDER BY task_name, number"
+        )
+        self.last_number = statement(
+            "SELECT number FROM {instances} WHERE session_id = %s AND task_name = %s "
+            "ORDER BY number DESC LIMIT 1"
+        )
+        self.latest = statement(
+            "SELECT name, kwargs FROM {triggers} WHERE session_id = %s AND name = ANY(%s)"
+        )
+        self.outcome = statement(
+            "SELECT outcome FROM {events} WHERE session_id = %s AND event_id = %s"
+        )
+        self.active = statement(
+            "SELECT 1 FROM {instances} WHERE session_id = %s "
+            "AND status IN ('scheduled', 'running') LIMIT 1"
+        )
+        self.keep_configuration = statement(
+            "INSERT INTO {configurations} (digest, body) VALUES (%s, %s) ON CONFLICT DO NOTHING"
+        )
+        self.configure = statement("UPDATE {sessions} SET config_digest = %s WHERE id = %s")
+        self.save = statement(
+            "INSERT INTO {instances} (session_id, {columns}) VALUES (%s, {values}) "
+            "ON CONFLICT (session_id, task_name, number) DO UPDATE SET {replaced}"
+        )
+        self.wait = statement(
+            "INSERT INTO {waiting} (session_id, task_name, number, trigger_name) "
+            "SELECT %s, %s, %s, unnest(%s::text[])"
+        )
+        self.wait_no_more = statement(
+            "DELETE FROM {waiting} WHERE session_id = %s AND task_name = %s AND number = %s "
+            "AND trigger_name = ANY(%s)"
+        )
+        self.remember = statement(
+            "INSERT INTO {triggers} (session_id, name, kwargs, fired_at) VALUES (%s, %s, %s, %s) "
+            "ON CONFLICT (session_id, name) DO UPDATE "
+            "SET kwargs = excluded.kwargs, fired_at = excluded.fired_at"
+        )
+        self.record = statement(
+            "INSERT INTO {events} (session_id, event_id, outcome) VALUES (%s, %s, %s)"
+        )
+        self.take_lost = statement(
+            # What is under change is not lost: it is skipped, and never waited for.
+            """
+            WITH lost AS (
+                SELECT session_id, task_name, number, recover_at AS lost_at, manager_name, uid
+                FROM {instances} JOIN {sessions} ON sessions.id = instances.session_id
+                WHERE recover_at <= %(now)s
+                ORDER BY recover_at
+                LIMIT %(limit)s
+                FOR UPDATE OF instances, sessions SKIP LOCKED
+            ), held AS (
+                UPDATE {instances} SET recover_at = %(hold_until)s
+                FROM lost
+                WHERE instances.session_id = lost.session_id
+                AND instances.task_name = lost.task_name AND instances.number = lost.number
+                RETURNING lost.lost_at, lost.manager_name, lost.uid, instances.*
+            )
+            SELECT manager_name, uid, {columns} FROM held ORDER BY lost_at
+            """
+        )
+        self.sessions = statement(
+            "SELECT id, uid, manager_name FROM {sessions} WHERE id > %s ORDER BY id LIMIT %s"
+        )
+        self.configuration = statement("SELECT body FROM {configurations} WHERE digest = %s")
+        self.delete = (
+            statement("DELETE FROM {waiting} WHERE session_id = %s"),
+            statement("DELETE FROM {instances} WHERE session_id = %s"),
+            statement("DELETE FROM {triggers} WHERE session_id = %s"),
+            statement("DELETE FROM {events} WHERE session_id = %s"),
+            statement("DELETE FROM {sessions} WHERE id = %s"),
+        )
+
+
+class PostgresReader(SessionReader):
+    """A session as it stands in the transaction that is open on the connection."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        statements: Statements,
+        connection: psycopg.Connection,
+        session_uid: str,
+    ) -> None:
+        self._storage = storage
+        self._statements = statements
+        self._connection = connection
+        self._uid = session_uid
+        self._id = _NO_SESSION
+        self._manager_name: str | None = None
+        self._config_digest: str | None = None
+
+    def open(self) -> None:
+        """Find the session."""
+        found = self._connection.execute(self._statements.find, (self._uid,)).fetchone()
+        if found is not None:
+            self._id, self._manager_name, self._config_digest = found
+
+    def manager_name(self) -> str | None:
+        return self._manager_name
+
+    def configuration(self) -> Configuration:
+        if self._config_digest is None:
+            return Configuration()
+        return self._storage.configuration(self._config_digest)
+
+    def instance(self, task_name: str, number: int) -> TaskInstance | None:
+        query = self._statements.instances + b" AND task_name = %s AND number = %s"
+        found = self._instances(query, task_name, number)
+        return found[0] if found else None
+
+    def instances(
+        self, *, task_name: str | None = None, statuses: Collection[Status] | None = None
+    ) -> list[TaskInstance]:
+        query = self._statements.instances
+        values: list[Any] = []
+        if task_name is not None:
+            query += b" AND task_name = %s"
+            values.append(task_name)
+        if statuses is not None:
+            query += b" AND status = ANY(%s)"
+            values.append([status.value for status in statuses])
+        return self._instances(query + b" ORDER BY task_name, number", *values)
+
+    def waiting_for(self, trigger_name: str) -> list[TaskInstance]:
+        return self._instances(self._statements.waiting, trigger_name)
+
+    def next_number(self, task_name: str) -> int:
+        found = self._first(self._statements.last_number, task_name)
+        return 0 if found is None else found + 1
+
+    def latest_kwargs(self, trigger_names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        rows = self._connection.execute(self._statements.latest, (self._id, list(trigger_names)))
+        return {name: json.loads(kwargs) for name, kwargs in rows}
+
+    def outcome(self, event_id: str) -> dict[str, Any] | None:
+        text = self._first(self._statements.outcome, event_id)
+        found: dict[str, Any] | None = None if text is None else json.loads(text)
+        return found
+
+    def is_active(self) -> bool:
+        return self._first(self._statements.active) is not None
+
+    def _instances(self, query: bytes, *values: Any) -> list[TaskInstance]:
+        rows = self._connection.execute(query, (self._id, *values))
+        return [decode_instance(self._uid, row) for row in rows]
+
+    def _first(self, query: bytes, *values: Any) -> Any:
+        """Return the first column of the first row, or None."""
+        row = self._connection.execute(query, (self._id, *values)).fetchone()
+        return None if row is None else row[0]
+
+
+class PostgresWork(PostgresReader, UnitOfWork):
+    """The session, locked until the transaction ends.
+
+    Attributes:
+        transaction_id: by which the server knows what became of this transaction.
+    """
+
+    transaction_id: str
+
+    def __init__(
+        self,
+        storage: Storage,
+        statements: Statements,
+        connection: psycopg.Connection,
+        session_uid: str,
+    ) -> None:
+        super().__init__(storage, statements, connection, session_uid)
+        self._waits: dict[str, frozenset[str]] = {}
+        self._next_numbers: dict[str, int] = {}
+
+    def open_or_make(self, manager_name: str) -> None:
+        """Find the session, or make it, and lock it: the next who opens it waits here."""
+        find, make = self._statements.lock, self._statements.make
+        found = None
+        # Another may make it just before this one would, and another yet delete it again.
+        while found is None:
+            found = (
+                self._connection.execute(find, (self._uid,)).fetchone()
+                or self._connection.execute(make, (self._uid, manager_name)).fetchone()
+            )
+        self._id, self._manager_name, self._config_digest, self.transaction_id = found
+
+    def configure(self, configuration: Configuration) -> None:
+        digest = configuration.digest
+        self._write(self._statements.keep_configuration, digest, configuration.to_json())
+        self._write(self._statements.configure, digest, self._id)
+        self._config_digest = digest
+
+    def save(self, instance: TaskInstance) -> None:
+        key = (self._id, instance.task_name, instance.number)
+        waited = self._waited(instance)
+        self._write(self._statements.save, self._id, *encode_instance(instance))
+        if waited - instance.waits_for:
+            gone = sorted(waited - instance.waits_for)
+            self._write(self._statements.wait_no_more, *key, gone)
+        if instance.waits_for - waited:
+            new = sorted(instance.waits_for - waited)
+            self._write(self._statements.wait, *key, new)
+        self._waits[instance.name] = instance.waits_for
+
+    def remember_trigger(
+        self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
+    ) -> None:
+        self._write(self._statements.remember, self._id, trigger_name, to_json(trigger_kwargs), at)
+
+    def record_outcome(self, event_id: str, outcome: Mapping[str, Any]) -> None:
+        self._write(self._statements.record, self._id, event_id, to_json(outcome))
+
+    def delete(self) -> None:
+        for statement in self._statements.delete:
+            self._write(statement, self._id)
+
+    def next_number(self, task_name: str) -> int:
+        number = self._next_numbers[task_name] = super().next_number(task_name)
+        return number
+
+    def _waited(self, instance: TaskInstance) -> frozenset[str]:
+        """Return what the instance waits for as it is kept; nothing where it is new."""
+        if instance.name in self._waits:
+            return self._waits[instance.name]
+        if instance.number >= self._next_numbers.get(instance.task_name, instance.number + 1):
+            return frozenset()
+        kept = self.instance(instance.task_name, instance.number)
+        return kept.waits_for if kept else frozenset()
+
+    def _instances(self, query: bytes, *values: Any) -> list[TaskInstance]:
+        found = super()._instances(query, *values)
+        self._waits.update((instance.name, instance.waits_for) for instance in found)
+        return found
+
+    def _write(self, query: bytes, *values: Any) -> None:
+        self._connection.execute(query, values)

@@ -1,0 +1,253 @@
+"""Sessions in PostgreSQL: for any number of machines, with one clock for all of them.
+
+A transaction locks its session's row, so that one session's changes are serial and no session
+waits for another.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+from urllib.parse import unquote
+
+import psycopg
+from psycopg import errors
+
+from triggers_core.errors import OutcomeUnknown, StorageError
+from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage, decode_instance
+from triggers_postgres.clock import Reading
+from triggers_postgres.connections import Connection, Connections, pipeline
+from triggers_postgres.schema import check_schema_name, prepare
+from triggers_postgres.session import PostgresReader, PostgresWork, Statements
+
+DEFAULT_SCHEMA = "triggers"
+DEFAULT_POOL_SIZE = 10
+DEFAULT_TIMEOUT_SECONDS = 30.0
+OWN_OPTIONS = ("schema", "pool_size")
+"""In a URL's query; every other one is libpq's."""
+
+ASK_PAUSES_SECONDS = (0.0, 0.1, 0.3, 1.0, 3.0)
+"""Before each time the server is asked what became of a commit that it did not answer."""
+
+SESSIONS_AT_ONCE = 1000
+
+_logger = logging.getLogger(__name__)
+
+
+class PostgresStorage(Storage):
+    """Keeps sessions in a schema of a PostgreSQL database, made at first use.
+
+    Args:
+        conninfo: a URL or a libpq connection string; what it leaves out comes from libpq's
+            environment variables and files.
+        schema: where the tables are. Storages in different schemas know nothing of each other.
+        pool_size: how many connections each process opens at most.
+        timeout: seconds to wait for a connection, and for a session that another transaction
+            has locked.
+
+    Raises:
+        StorageError: an argument cannot be used.
+    """
+
+    name = "postgresql"
+
+    def __init__(
+        self,
+        conninfo: str = "",
+        *,
+        alias: str = DEFAULT_ALIAS,
+        schema: str = DEFAULT_SCHEMA,
+        pool_size: int = DEFAULT_POOL_SIZE,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+    ) -> None:
+        super().__init__(alias=alias)
+        if pool_size < 1:
+            raise StorageError(f"pool_size must be 1 or more, not {pool_size}")
+        self.schema = check_schema_name(schema)
+        self._connections = Connections(
+            conninfo, prepare=partial(prepare, schema=schema), size=pool_size, timeout=timeout
+        )
+        self._statements = Statements(schema)
+        self._reading: Reading | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._connections.shown!r}, schema={self.schema!r})"
+
+    @classmethod
+    def from_url(cls, url: str, *, alias: str = DEFAULT_ALIAS) -> PostgresStorage:
+        """Return the storage at ``postgresql://user:password@host:port/database``.
+
+        The query may have ``schema`` and ``pool_size``, and every parameter of libpq.
+        """
+        base, mark, query = url.rpartition("?")
+        own: dict[str, str] = {}
+        others: list[str] = []
+        for option in query.split("&") if mark else ():
+            key, _, value = option.partition("=")
+            if key in OWN_OPTIONS:
+                own[key] = unquote(value)
+            else:
+                others.append(option)
+        conninfo = f"{base}?{'&'.join(others)}" if mark else url
+        if not conninfo.startswith(("postgresql://", "postgres://")):
+            raise StorageError("a PostgreSQL storage's URL begins with postgresql://")
+        pool_size = own.get("pool_size", str(DEFAULT_POOL_SIZE))
+        if not pool_size.isdecimal():
+            raise StorageError(f"pool_size must be a number of connections, not {pool_size!r}")
+        return cls(
+            conninfo,
+            alias=alias,
+            schema=own.get("schema", DEFAULT_SCHEMA),
+            pool_size=int(pool_size),
+        )
+
+    @contextmanager
+    def transaction(self, session_uid: str, manager_name: str) -> Iterator[PostgresWork]:
+        """Open the session, made if it is new, for one atomic change.
+
+        Where the connection is lost in the middle of the commit, the server is asked what became
+        of it, so that this too ends in a change that was made or an error that says it was not.
+
+        Raises:
+            StorageError: the store cannot be used; nothing was changed.
+            OutcomeUnknown: the server could not be asked.
+        """
+        if self._connections.is_lent:
+            raise StorageError("this thread has a session open; leave it before the next is opened")
+
+        def begin(connection: Connection) -> PostgresWork:
+            with pipeline(connection):
+                # Whatever the server's default: each statement sees all that was committed by
+                # those who held the session's lock before.
+                connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+                work = PostgresWork(self, self._statements, connection, session_uid)
+                work.open_or_make(manager_name)
+            return work
+
+        with self._failures():
+            with self._connections.begun(begin) as (connection, work):
+                is_ending, lost = False, None
+                try:
+                    with pipeline(connection):
+                        yield work
+                        is_ending = True
+                        end = connection.execute("COMMIT")
+                    _check_is_commit(end)
+                except psycopg.Error as error:
+                    if not (is_ending and connection.closed):
+                        raise
+                    lost = error
+            if lost is not None:
+                self._find_out(work.transaction_id, lost)
+
+    @contextmanager
+    def read(self, session_uid: str) -> Iterator[PostgresReader]:
+        def begin(connection: Connection) -> PostgresReader:
+            with pipeline(connection):
+                connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                reader = PostgresReader(self, self._statements, connection, session_uid)
+                reader.open()
+            return reader
+
+        with self._failures(), self._connections.begun(begin) as (_, reader):
+            yield reader
+
+    def take_lost(self, *, limit: int, hold_until: float) -> list[LostInstance]:
+        values = {"now": self.now(), "limit": limit, "hold_until": hold_until}
+        # Asked again after a lost answer, it leaves what it took the first time until hold_until.
+        rows = self._rows(self._statements.take_lost, values)
+        return [
+            LostInstance(manager_name, decode_instance(session_uid, tuple(row)))
+            for manager_name, session_uid, *row in rows
+        ]
+
+    def sessions(self) -> Iterator[tuple[str, str]]:
+        last_id = 0
+        while rows := self._rows(self._statements.sessions, (last_id, SESSIONS_AT_ONCE)):
+            for _, uid, manager_name in rows:
+                yield uid, manager_name
+            last_id = rows[-1][0]
+
+    def now(self) -> float:
+        """Return the time by the database server's clock, whatever this machine's shows.
+
+        The server is asked once a minute; in between this machine counts the seconds.
+        """
+        reading = self._reading
+        if reading is None or not reading.is_good:
+            with self._failures():
+                reading = self._reading = self._connections.ask(Reading.take)
+        return reading.now()
+
+    def close(self) -> None:
+        self._connections.close()
+
+    def _configuration_body(self, digest: str) -> str | None:
+        rows = self._rows(self._statements.configuration, (digest,))
+        return rows[0][0] if rows else None
+
+    def _rows(self, statement: bytes, values: Any) -> list[tuple[Any, ...]]:
+        with self._failures():
+            return self._connections.ask(lambda lent: lent.execute(statement, values).fetchall())
+
+    def _find_out(self, transaction_id: str, lost: psycopg.Error) -> None:
+        """Return if the transaction is committed whose COMMIT was not answered.
+
+        Raises:
+            psycopg.Error: it is not.
+            OutcomeUnknown: the server does not say.
+        """
+        try:
+            status = self._status_of(transaction_id)
+        except psycopg.Error as error:
+            status = f"not to be had ({_said(error)})"
+        if status == "aborted":
+            raise lost
+        if status != "committed":
+            raise OutcomeUnknown(
+                f"PostgreSQL storage {self._connections.shown}: the connection was lost in the "
+                f"middle of a commit ({_said(lost)}), and what became of it is {status}. The "
+                "change is made wholly or not at all. With an event_id, fire again: that changes "
+                "nothing if it is recorded. Without one, look at the session first"
+            ) from lost
+        _logger.warning("the connection was lost in a commit (%s), which is made", _said(lost))
+
+    def _status_of(self, transaction_id: str) -> str:
+        status = ""
+        for pause in ASK_PAUSES_SECONDS:
+            time.sleep(pause)
+            [(status,)] = self._connections.ask(
+                lambda connection: connection.execute(
+                    "SELECT coalesce(pg_xact_status(%s::xid8), 'forgotten')", (transaction_id,)
+                ).fetchall()
+            )
+            if status != "in progress":
+                break
+        return status
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except (psycopg.Error, UnicodeEncodeError) as error:
+            raise StorageError(
+                f"PostgreSQL storage {self._connections.shown}: {_said(error)}; this change was "
+                "not made, and everything committed before stands"
+            ) from error
+
+
+def _check_is_commit(cursor: psycopg.Cursor[Any]) -> None:
+    """The server answers COMMIT by rolling back, and raises nothing, once a statement failed."""
+    if cursor.statusmessage != "COMMIT":
+        raise psycopg.OperationalError("a statement had failed, so that the server rolled back")
+
+
+def _said(error: Exception) -> str:
+    """Return what the server or driver said, in one line."""
+    if isinstance(error, errors.LockNotAvailable):
+        return "another transaction holds the session's lock for too long"
+    return " ".join(str(error).split())
