@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +12,53 @@ from triggers_core import TaskConfig, hookimpl
 
 DIRECTIVE = "celery"
 HIGHEST_PRIORITY = 255
+LONGEST_EXPIRES = 4_000_000
+"""Seconds. RabbitMQ counts a message's life in milliseconds, in 32 bits."""
+CELERY_HEADERS = frozenset(
+    {
+        "args",
+        "argsrepr",
+        "callbacks",
+        "called_directly",
+        "chain",
+        "chord",
+        "compression",
+        "correlation_id",
+        "delivery_info",
+        "errbacks",
+        "eta",
+        "expires",
+        "group",
+        "group_index",
+        "headers",
+        "hostname",
+        "id",
+        "ignore_result",
+        "is_eager",
+        "kwargs",
+        "kwargsrepr",
+        "lang",
+        "logfile",
+        "loglevel",
+        "origin",
+        "parent_id",
+        "properties",
+        "replaced_task_nesting",
+        "reply_to",
+        "retries",
+        "root_id",
+        "shadow",
+        "soft_time_limit",
+        "stamped_headers",
+        "stamps",
+        "task",
+        "taskset",
+        "time_limit",
+        "timelimit",
+        "utc",
+    }
+)
+"""What a message's headers, or the request made of them, say to Celery itself."""
 
 
 @hookimpl
@@ -45,16 +91,20 @@ def _is_priority(value: Any) -> bool:
 
 
 def _is_headers(value: Any) -> bool:
-    return isinstance(value, Mapping)
+    return isinstance(value, Mapping) and CELERY_HEADERS.isdisjoint(value)
 
 
 def _is_seconds(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and 0 < value <= LONGEST_EXPIRES
 
 
 _OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "queue": (_is_queue, "a queue's name"),
     "priority": (_is_priority, f"an int from 0 to {HIGHEST_PRIORITY}"),
-    "headers": (_is_headers, "a mapping of header names to JSON values"),
-    "expires": (_is_seconds, "seconds, more than 0"),
+    "headers": (
+        _is_headers,
+        "a mapping of headers, none of them Celery's own",
+    ),
+    "expires": (_is_seconds, f"seconds, more than 0 and up to {LONGEST_EXPIRES}"),
 }

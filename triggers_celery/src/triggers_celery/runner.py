@@ -5,24 +5,17 @@ This module imports Celery only when a runner is used.
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from triggers_celery.directive import message_options
+from triggers_celery.message import publish
 from triggers_core import (
     BaseTaskRunner,
     PluginError,
-    Plugins,
-    Reference,
     TaskInstance,
     TaskNotFound,
     TriggerManager,
     TriggerTask,
-    default_plugins,
 )
 
 if TYPE_CHECKING:
@@ -31,13 +24,6 @@ if TYPE_CHECKING:
     from triggers_celery.task import CeleryTriggerTask
 
 OLDEST_CELERY = (5, 4)
-LONGEST_COUNTDOWN = 600.0
-"""Seconds. A broker takes a message that a worker holds for too long for lost and delivers it
-again: Redis after its visibility timeout (an hour unless set), RabbitMQ after its consumer
-timeout (half an hour). A longer cooldown is therefore sent on in hops."""
-
-_NAMESPACE = uuid.UUID("d6a2a1a6-6f2e-4b0e-9f2b-6f0c1f3d7c11")
-_plugins_in_use: ContextVar[Plugins | None] = ContextVar("triggers_celery_plugins", default=None)
 
 
 class CeleryTaskRunner(BaseTaskRunner):
@@ -63,61 +49,20 @@ class CeleryTaskRunner(BaseTaskRunner):
 
         Raises:
             TaskNotFound: no app has the task; PluginError: more than one has, or it is a plain
-                Celery task.
-            kombu.exceptions.OperationalError: the broker cannot be reached, after Celery's own
-                retries (``task_publish_retry_policy``).
+                Celery task. And what :func:`~triggers_celery.message.publish` raises.
         """
         publish(self._find(manager, task_instance), manager, task_instance)
 
     def resolve(self, manager: TriggerManager, task_instance: TaskInstance) -> TriggerTask:
-        return self._find(manager, task_instance).as_trigger_task()
+        from triggers_celery.task import as_trigger_task  # noqa: PLC0415 - imports Celery
+
+        return as_trigger_task(self._find(manager, task_instance))
 
     def _find(self, manager: TriggerManager, instance: TaskInstance) -> CeleryTriggerTask:
         target = manager.task_config(instance).run
         if target not in self._tasks:
             self._tasks[target] = _find_task(target, self._app)
         return self._tasks[target]
-
-
-def publish(
-    task: CeleryTriggerTask,
-    manager: TriggerManager,
-    instance: TaskInstance,
-    *,
-    countdown: float | None = None,
-) -> None:
-    """Send the message that runs an instance, under an id that depends on nothing but it.
-
-    Args:
-        countdown: seconds; None for what is left of the instance's cooldown.
-    """
-    reference = Reference.to(manager, instance)
-    if countdown is None:
-        countdown = max(instance.not_before - manager.storage.now(), 0.0)
-    with _using(manager.plugins):
-        task.apply_async(
-            args=[reference.to_dict()],
-            task_id=str(uuid.uuid5(_NAMESPACE, repr(reference))),
-            countdown=min(countdown, LONGEST_COUNTDOWN) or None,
-            retries=instance.attempt - 1,
-            serializer="json",
-            add_to_parent=False,
-            **message_options(manager.task_config(instance)),
-        )
-
-
-def plugins_in_use() -> Plugins:
-    """Return the plugins of the dispatching manager in eager mode, else this process's."""
-    return _plugins_in_use.get() or default_plugins()
-
-
-@contextmanager
-def _using(plugins: Plugins) -> Iterator[None]:
-    token = _plugins_in_use.set(plugins)
-    try:
-        yield
-    finally:
-        _plugins_in_use.reset(token)
 
 
 def _check_celery() -> None:

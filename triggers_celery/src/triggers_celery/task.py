@@ -9,14 +9,15 @@ in the task                                     the instance
 ``Ignore``                                      skipped, without a cascade
 ``Reject(requeue=False)``                       failed; the message is rejected (dead letter)
 ``Reject(requeue=True)``                        replayed; its clone runs at once
-soft time limit, any other exception            failed, with the traceback
-hard time limit, worker killed                  its worker is lost: ``on_worker_lost``
+soft time limit, any other exception, exit      failed, with the traceback
+hard time limit, worker killed or told to end   its worker is lost: ``on_worker_lost``
 ==============================================  ===========================================
 """
 
 from __future__ import annotations
 
-import sys
+import os
+import signal
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, NoReturn
@@ -25,7 +26,7 @@ from celery import Celery, Task
 from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.log import get_task_logger
 
-from triggers_celery.runner import plugins_in_use, publish
+from triggers_celery.message import plugins_in_use, publish
 from triggers_core import (
     DispatchError,
     InvalidReference,
@@ -40,10 +41,21 @@ from triggers_core import (
     execute,
 )
 from triggers_core.recovery import take_over
-from triggers_core.task import OnWorkerLost, Result, RetryRequested, SkipRequested
+from triggers_core.task import (
+    MAX_RETRIES,
+    OnWorkerLost,
+    Result,
+    RetryRequested,
+    SkipRequested,
+    check_cooldown,
+    check_max_retries,
+)
 
 STORAGE_RETRY_SECONDS = 10.0
 """From a store that could not be used to the next try of the message."""
+
+TOLD_TO_END = range(1 - 256, signal.NSIG - 256)
+"""What a process of Celery's pool exits with: the signal that told it to, less 256."""
 
 _logger = get_task_logger(__name__)
 
@@ -77,15 +89,11 @@ class CeleryTriggerTask(Task):  # type: ignore[misc]  # Celery has no types
         options.setdefault("confirm_publish", True)
         app.conf.broker_transport_options = options
 
-    def __call__(self, reference: Mapping[str, Any] | TaskContext) -> Any:
+    def __call__(self, reference: Mapping[str, Any] | TaskContext | None = None) -> Any:
         """Execute the instance that a message refers to; given a context, just run the task."""
         if isinstance(reference, TaskContext):
             return self.run(reference)
-        manager, instance = self._open(reference)
-        seconds = instance.not_before - manager.storage.now()
-        if seconds > 0 and not self.request.is_eager:
-            self._send_again(manager, instance, seconds)
-        return self._execute(manager, instance)
+        return _receive(self, reference)
 
     def retry(  # noqa: PLR0917 - Celery's signature
         self,
@@ -105,97 +113,142 @@ class CeleryTriggerTask(Task):  # type: ignore[misc]  # Celery has no types
         """
         if countdown is None and eta is not None:
             countdown = _seconds_until(eta)
-        raise RetryRequested(countdown, max_retries) from exc
+        raise _retry_requested(countdown, max_retries) from exc
 
-    def as_trigger_task(self) -> _Adapter:
-        """Return the task as the core sees it, for one execution."""
-        return _Adapter(self)
 
-    def _open(self, reference: Mapping[str, Any]) -> tuple[TriggerManager, TaskInstance]:
-        """Return what the message refers to; a message that cannot be followed is rejected."""
+def as_trigger_task(task: CeleryTriggerTask) -> _Adapter:
+    """Return the task as the core sees it, for one execution."""
+    return _Adapter(task)
+
+
+# What follows are no methods of the task: a class-based task has all names to itself.
+
+
+def _receive(task: CeleryTriggerTask, message: Any) -> Any:
+    """Execute what the message refers to; reject a message that cannot be followed."""
+    adapter = _Adapter(task)
+    try:
+        ended = _execute(adapter, message)
+    except TriggersError as error:
+        if task.request.is_eager:
+            raise
+        if isinstance(error, StorageError):
+            _try_again_later(task, error)
+        _logger.error("message %s is rejected: %s", task.request.id, error)
+        raise Reject(str(error), requeue=False) from error
+    if ended.status is Status.FINISHED:
+        return ended.metadata["result"]
+    if not task.request.is_eager:
+        _tell_celery(ended, adapter)
+    return None
+
+
+def _execute(adapter: _Adapter, message: Any) -> TaskInstance:
+    manager, instance = _open(adapter.task, message)
+    seconds = instance.not_before - manager.storage.now()
+    if seconds > 0 and not adapter.task.request.is_eager:
+        _send_on(adapter.task, manager, instance, seconds)
+    try:
+        ended = execute(manager, instance, resolve=lambda *_: adapter)
+    except DispatchError as error:
+        _logger.error("%s", error)
+        ended = manager.instance(instance.name)
+    if ended is None:
+        _drop(adapter.task, manager, instance)
+    return ended
+
+
+def _open(task: CeleryTriggerTask, message: Any) -> tuple[TriggerManager, TaskInstance]:
+    manager, instance = Reference.from_dict(message).open(plugins_in_use())
+    target = manager.task_config(instance).run
+    if target != task.name:
+        raise InvalidReference(
+            f"{instance.name} of session {manager.session_uid!r} runs {target!r}, but the message "
+            f"went to {task.name!r}"
+        )
+    return manager, instance
+
+
+def _drop(task: CeleryTriggerTask, manager: TriggerManager, instance: TaskInstance) -> NoReturn:
+    """Drop a message whose instance another one claimed; but while that one's worker may die,
+    come back when its lease runs out."""
+    if task.request.is_eager:
+        raise Ignore
+    current = manager.instance(instance.name)
+    if current.status is Status.RUNNING and current.recover_at is not None:
+        seconds = current.recover_at - manager.storage.now()
+        if seconds > 0:
+            _send_on(task, manager, instance, seconds)
         try:
-            parsed = Reference.from_dict(reference)
-            manager, instance = parsed.open(plugins_in_use())
-            target = manager.task_config(instance).run
-            if target != self.name:
-                raise InvalidReference(
-                    f"{instance.name} runs {target!r}, but the message went to {self.name!r}"
-                )
-        except StorageError as error:
-            self._send_message_again(error)
-        except TriggersError as error:
-            _logger.error("message %s is rejected: %s", self.request.id, error)
-            raise Reject(str(error), requeue=False) from error
-        return manager, instance
-
-    def _execute(self, manager: TriggerManager, instance: TaskInstance) -> Any:
-        task = self.as_trigger_task()
-        try:
-            ended = execute(manager, instance, resolve=lambda *_: task)
+            take_over(manager, current)
         except DispatchError as error:
             _logger.error("%s", error)
-            ended = manager.instance(instance.name)
-        except StorageError as error:
-            self._send_message_again(error)
-        if ended is None:
-            self._drop(manager, instance)
-        if ended.status is Status.FINISHED:
-            return ended.metadata["result"]
-        if not self.request.is_eager:
-            _tell_celery(ended, task)
-        return None
+    raise Ignore
 
-    def _drop(self, manager: TriggerManager, instance: TaskInstance) -> NoReturn:
-        """Drop a message whose instance another one claimed; but while that one's worker may
-        die, come back when its lease runs out."""
-        current = manager.instance(instance.name)
-        if current.status is Status.RUNNING and current.recover_at is not None:
-            seconds = current.recover_at - manager.storage.now()
-            if seconds > 0:
-                self._send_again(manager, instance, seconds)
-            take_over(manager, current)
-        raise Ignore
 
-    def _send_again(
-        self, manager: TriggerManager, instance: TaskInstance, seconds: float
-    ) -> NoReturn:
-        publish(self, manager, instance, countdown=seconds)
-        raise Ignore
+def _send_on(
+    task: CeleryTriggerTask, manager: TriggerManager, instance: TaskInstance, seconds: float
+) -> NoReturn:
+    """Send the message on for later, in place of the one at hand."""
+    try:
+        publish(task, manager, instance, countdown=seconds)
+    except task.OperationalError as error:
+        raise Reject(f"the message cannot be sent on: {error}", requeue=True) from error
+    raise Ignore
 
-    def _send_message_again(self, error: StorageError) -> NoReturn:
-        _logger.error(
-            "message %s is tried again in %s s: %s", self.request.id, STORAGE_RETRY_SECONDS, error
-        )
-        self.signature_from_request(countdown=STORAGE_RETRY_SECONDS).apply_async()
-        raise Ignore
+
+def _try_again_later(task: CeleryTriggerTask, error: StorageError) -> NoReturn:
+    """Send the same message again. Without the store, nothing but the message is known."""
+    _logger.error(
+        "message %s is tried again in %s s: %s", task.request.id, STORAGE_RETRY_SECONDS, error
+    )
+    message = task.signature_from_request(countdown=STORAGE_RETRY_SECONDS, add_to_parent=False)
+    try:
+        message.apply_async()
+    except task.OperationalError as unreachable:
+        raise Reject(f"the message cannot be sent again: {unreachable}", requeue=True) from error
+    raise Ignore
 
 
 class _Adapter(TriggerTask):
     """One execution of a Celery task, with Celery's ways of ending it translated."""
 
     def __init__(self, task: CeleryTriggerTask) -> None:
-        self._task = task
-        self.max_retries = sys.maxsize if task.max_retries is None else task.max_retries
+        self.task = task
+        self.max_retries = MAX_RETRIES if task.max_retries is None else task.max_retries
         self.cooldown = float(task.default_retry_delay)
         self.on_worker_lost = task.on_worker_lost
         self.error: Exception | None = None
 
     def run(self, context: TaskContext) -> Result:
         try:
-            result: Result = self._task.run(context)
+            result: Result = self.task.run(context)
         except Ignore as ignore:
             raise SkipRequested(cascade=False, result=None) from ignore
         except Retry as retry:
-            raise RetryRequested(_countdown(retry), None) from retry
+            raise _retry_requested(_countdown(retry), None) from (retry.exc or retry)
         except Reject as reject:
             if reject.requeue:
                 raise RetryRequested(0.0, None) from reject
             self.error = reject
             raise
+        except SystemExit as leaving:
+            _leave_at_once_if_told(leaving)
+            raise
         except Exception as error:
             self.error = error
             raise
         return result
+
+
+def _leave_at_once_if_told(leaving: SystemExit) -> None:
+    """End this process if it was a signal that told it to end, as a hard time limit does.
+
+    The worker is lost then, as by a kill. Passed on, the exception would be recorded as a
+    failure of the task, if the process were given the time.
+    """
+    if isinstance(leaving.code, int) and leaving.code in TOLD_TO_END:
+        os._exit(leaving.code % 256)
 
 
 def _tell_celery(ended: TaskInstance, task: _Adapter) -> NoReturn:
@@ -207,6 +260,13 @@ def _tell_celery(ended: TaskInstance, task: _Adapter) -> NoReturn:
     if ended.status is Status.REPLAYED:
         raise Retry(f"{ended.name} is replayed", exc=task.error or TriggersError(reason))
     raise Ignore
+
+
+def _retry_requested(countdown: float | None, max_retries: int | None) -> RetryRequested:
+    return RetryRequested(
+        None if countdown is None else check_cooldown(max(countdown, 0.0)),
+        None if max_retries is None else check_max_retries(max_retries),
+    )
 
 
 def _countdown(retry: Retry) -> float | None:

@@ -1,0 +1,105 @@
+"""An instance's message on its way to a Celery worker: what is in it, when it is due, its id.
+
+It is a reference and nothing more, so that a broker holds neither data nor credentials.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from triggers_celery.directive import message_options
+from triggers_core import Plugins, Reference, TaskInstance, TriggerManager, default_plugins
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from triggers_celery.task import CeleryTriggerTask
+
+LONGEST_COUNTDOWN = 600.0
+"""Seconds. A broker takes a message that a worker holds for too long for lost and delivers it
+again: Redis after its visibility timeout (an hour unless set), RabbitMQ after its consumer
+timeout (half an hour). A longer cooldown is therefore sent on in hops."""
+SHORTEST_HOP = 1.0
+"""Seconds; however short the application sets the visibility timeout."""
+
+_NAMESPACE = uuid.UUID("d6a2a1a6-6f2e-4b0e-9f2b-6f0c1f3d7c11")
+_plugins_in_use: ContextVar[Plugins | None] = ContextVar("triggers_celery_plugins", default=None)
+
+
+def publish(
+    task: CeleryTriggerTask,
+    manager: TriggerManager,
+    instance: TaskInstance,
+    *,
+    countdown: float | None = None,
+) -> None:
+    """Send the message that runs an instance; in eager mode, run it here and now.
+
+    Args:
+        countdown: seconds; None for what is left of the instance's cooldown.
+
+    Raises:
+        kombu.exceptions.OperationalError: the broker cannot be reached, after Celery's own
+            retries (``task_publish_retry_policy``).
+        TriggersError: in eager mode, the message could not be followed.
+    """
+    reference = Reference.to(manager, instance)
+    if countdown is None:
+        countdown = max(instance.not_before - manager.storage.now(), 0.0)
+    countdown = min(countdown, _longest_countdown(task.app))
+    with _using(manager.plugins):
+        sent = task.apply_async(
+            args=[reference.to_dict()],
+            task_id=task_id(reference),
+            countdown=countdown or None,
+            retries=instance.attempt - 1,
+            serializer="json",
+            add_to_parent=False,
+            **_options(task, manager, instance, countdown),
+        )
+    if task.app.conf.task_always_eager and sent.failed():
+        raise sent.result
+
+
+def task_id(reference: Reference) -> str:
+    """Return the id of the Celery task that runs the instance; it depends on nothing else."""
+    return str(uuid.uuid5(_NAMESPACE, repr(reference)))
+
+
+def plugins_in_use() -> Plugins:
+    """Return the plugins of the dispatching manager in eager mode, else this process's."""
+    return _plugins_in_use.get() or default_plugins()
+
+
+@contextmanager
+def _using(plugins: Plugins) -> Iterator[None]:
+    token = _plugins_in_use.set(plugins)
+    try:
+        yield
+    finally:
+        _plugins_in_use.reset(token)
+
+
+def _longest_countdown(app: Celery) -> float:
+    visibility_timeout: float | None = (app.conf.broker_transport_options or {}).get(
+        "visibility_timeout"
+    )
+    if visibility_timeout is None:
+        return LONGEST_COUNTDOWN
+    return max(min(LONGEST_COUNTDOWN, visibility_timeout / 2), SHORTEST_HOP)
+
+
+def _options(
+    task: CeleryTriggerTask, manager: TriggerManager, instance: TaskInstance, countdown: float
+) -> dict[str, Any]:
+    """Return the directive's options. A message lives ``expires`` seconds from when it is due:
+    one whose cooldown is longer would else never run."""
+    options = message_options(manager.task_config(instance))
+    expires = options.get("expires", task.expires)
+    if isinstance(expires, (int, float)):
+        options["expires"] = expires + countdown
+    return options
