@@ -9,6 +9,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -278,7 +279,7 @@ class SqliteStorage(Storage):
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         if self._has_schema(connection):
             return
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_write_ahead_log(connection)
         connection.execute("BEGIN IMMEDIATE")
         try:
             if not self._has_schema(connection):
@@ -307,6 +308,19 @@ class SqliteStorage(Storage):
                 f"versions up to {SCHEMA_VERSION}: pip install --upgrade triggers-core"
             )
         return bool(tables)
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Try until it is so: where two open a new file at once, SQLite refuses one without waiting."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 class _Connection(sqlite3.Connection):
