@@ -13,9 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 from weakref import WeakSet
 
 from triggers_core.config import Configuration
@@ -144,6 +142,8 @@ class SqliteStorage(Storage):
                 f"this Python has SQLite {sqlite3.sqlite_version}, and SqliteStorage needs "
                 f"{'.'.join(map(str, _OLDEST_SQLITE))}; use a newer Python, or another storage"
             )
+        from pathlib import Path  # noqa: PLC0415 - slow to import, and used on demand
+
         self.path = Path(path).absolute()
         self._synchronous = synchronous
         self._renew()
@@ -157,6 +157,8 @@ class SqliteStorage(Storage):
     @classmethod
     def from_url(cls, url: str, *, alias: str = DEFAULT_ALIAS) -> SqliteStorage:
         """Return the storage of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``."""
+        from urllib.parse import unquote  # noqa: PLC0415 - slow to import, and used on demand
+
         prefix = "sqlite:///"
         path = unquote(url[len(prefix) :])
         if not url.startswith(prefix) or not path:
