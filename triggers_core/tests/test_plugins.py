@@ -277,6 +277,18 @@ class TestRunners:
         assert built == [got[0]]
         assert set(got) == {got[0]}
 
+    def test_one_may_be_built_from_another(self, plugins):
+        class Wrapper(Runner):
+            name = "wrapper"
+
+            def __init__(self):
+                self.wrapped = plugins.runner(Runner.name)
+
+        plugins.runners.add(Runner)
+        plugins.runners.add(Wrapper)
+
+        assert plugins.runner("wrapper").wrapped is plugins.runner(Runner.name)
+
     def test_an_object_in_use_stands_in_for_one_built_without_arguments(self, plugins):
         runner = Runner()
 

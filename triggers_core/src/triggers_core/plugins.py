@@ -83,7 +83,7 @@ class Plugins:
         self._running: dict[str, BaseTaskRunner] = {}
         self._open: dict[str, Storage] = {}
         self._offered_runners: dict[str, list[str]] = {}
-        self._building = threading.Lock()
+        self._building = threading.RLock()  # a runner may be built from another
         self._pluggy = pluggy.PluginManager(PROJECT_NAME)
         self._pluggy.add_hookspecs(hookspecs)
         self._pluggy.register(_CoreHooks(), "triggers-core")
