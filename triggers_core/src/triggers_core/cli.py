@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.util import find_spec
 
@@ -18,4 +19,6 @@ def main() -> None:
         cli = commands.build()
     except TriggersError as error:
         sys.exit(f"error {error}")
+    # The application that is worked on: what `triggers fire` starts in this process is often here.
+    sys.path.insert(0, os.getcwd())
     cli()
