@@ -680,6 +680,25 @@ class DropsReplays(Sound):
             super().run(manager, task_instance)
 
 
+class Lenient:
+    def __init__(self, manager):
+        self._manager = manager
+
+    def fire(self, trigger_name, kwargs):
+        self._manager.fire(trigger_name, json.loads(json.dumps(kwargs, default=str)))
+
+
+@mutant("R33", "what its tasks fire is made JSON, whatever it is")
+class RepairsKwargs(Wrapping):
+    def call(self, task, context):
+        own = context.manager
+        context.manager = Lenient(own)
+        try:
+            return task.run(context)
+        finally:
+            context.manager = own
+
+
 # Capabilities
 
 
@@ -770,6 +789,19 @@ class InlineElsewhere(Sound):
 
     def start(self, work):
         super().start(lambda: (time.sleep(0.05), work()))
+
+
+@mutant("C9", "a worker dies with each duplicate")
+class DuplicatesKill(Pool):
+    capabilities = frozenset({"remote"})
+
+    def execute(self, manager, task_instance):
+        if super().execute(manager, task_instance) is None:
+            raise SystemExit("there is nothing to do")
+
+    def work(self):
+        while True:
+            self._queue.get()()
 
 
 # Model

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pprint import pformat
+from textwrap import indent
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
@@ -35,24 +36,38 @@ STEPS = 6
 Tasks = dict[str, dict[str, Any]]
 
 
-@st.composite
-def configurations(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Tasks:
+TRIGGERS = st.integers(0, len(OUTSIDE) + MAX_TASKS - 2)
+"""One from outside, or the cascade of an earlier task."""
+
+
+def configurations() -> st.SearchStrategy[Tasks]:
     """Return the tasks of a session: what each awaits, and the ``way`` in which it ends.
 
     Cascades that run at the same time may come in any order, so ``unless`` names triggers from
     outside only; every other directive leads to the same end in every order.
     """
+    # A list of independent parts: what a failure does not need, hypothesis can take out of it.
+    rough = st.fixed_dictionaries(
+        {
+            "after": st.lists(TRIGGERS, min_size=1, max_size=2),
+            "way": st.sampled_from(WAYS),
+            "andEvery": st.none() | TRIGGERS,
+            "unless": st.none() | st.sampled_from(OUTSIDE),
+        }
+    )
+    return st.lists(rough, min_size=1, max_size=MAX_TASKS).map(_tasks)
+
+
+def _tasks(rough_tasks: list[dict[str, Any]]) -> Tasks:
     tasks: Tasks = {}
-    for number in range(draw(st.integers(1, MAX_TASKS))):
+    for number, rough in enumerate(rough_tasks):
         triggers = [*OUTSIDE, *tasks]
-        after = draw(st.lists(st.sampled_from(triggers), min_size=1, max_size=2, unique=True))
-        task: dict[str, Any] = {"after": after, "way": draw(st.sampled_from(WAYS))}
-        every = draw(st.none() | st.sampled_from(triggers))
-        if every is not None:
-            task["andEvery"] = every
-        left = [trigger for trigger in OUTSIDE if trigger not in {*after, every}]
-        if left and draw(st.booleans()):
-            task["unless"] = [draw(st.sampled_from(left))]
+        after = [triggers[index % len(triggers)] for index in rough["after"]]
+        task: dict[str, Any] = {"after": list(dict.fromkeys(after)), "way": rough["way"]}
+        if rough["andEvery"] is not None:
+            task["andEvery"] = triggers[rough["andEvery"] % len(triggers)]
+        if rough["unless"] not in {None, *after, task.get("andEvery")}:
+            task["unless"] = [rough["unless"]]
         tasks[f"t{number}"] = task
     return tasks
 
@@ -99,7 +114,7 @@ class SessionMachine(RuleBasedStateMachine):
         """Begin a session."""
         self._model = Model(tasks)
         directives = {name: to_directives(task) for name, task in tasks.items()}
-        self._script.add(f"session = bench.session({pformat(directives)})")
+        self._script.add(_call("session = bench.session", directives))
         self._session = self._bench.session(directives)
 
     @rule(trigger=st.sampled_from(OUTSIDE))
@@ -141,19 +156,18 @@ class SessionMachine(RuleBasedStateMachine):
     def _step(self, line: str, act: Callable[[], None], model: Callable[[], None]) -> None:
         if self._progress.is_over:
             return
-        self._script.add(line)
+        self._script.add(f"{line}\nsession.settle()")
         model()
         try:
             act()
             self._session.settle()
+            check_endings(self._session, self._model.endings().elements())
         except Broken as error:
             self._fail(str(error))
-        difference = compared(self._model.endings(), endings(self._session))
-        if difference:
-            self._fail(f"brought about another end than the rules:\n{difference}")
 
     def _fail(self, did: str) -> None:
-        failure = f"{did}\n\nThis script does it again:\n\n{self._script}"
+        script = self._script.text(self._model.endings())
+        failure = f"{did}\n\nThis script does it again:\n\n{script}"
         self._progress.failed(failure)
         raise Broken(failure)
 
@@ -165,33 +179,30 @@ class Script:
         from triggers_conformance.runner import conformance_of  # noqa: PLC0415 - imports this
 
         conformance = type(bench.conformance)
+        name = expression = conformance.__qualname__
+        if conformance.__module__ == conformance_of.__module__:
+            name, expression = conformance_of.__name__, f"conformance_of({bench.runner_name!r})"
         self._lines = [
             "from pathlib import Path",
             "from tempfile import mkdtemp",
             "",
-            f"from {conformance.__module__} import {conformance.__qualname__} as Conformance",
+            f"from {conformance.__module__} import {name}",
             "from triggers_conformance.bench import Bench",
-            "from triggers_conformance.machine import endings, replay_failures, skip_failures",
+            "from triggers_conformance.machine import "
+            "check_endings, replay_failures, skip_failures",
             "",
-            "with Bench(Conformance, Path(mkdtemp())) as bench:",
+            'if __name__ == "__main__":',
+            f"    with Bench({expression}, Path(mkdtemp()), timeout={bench.timeout:g}) as bench:",
         ]
-        if conformance.__module__ == conformance_of.__module__:
-            self._lines[3] = "from triggers_conformance.runner import conformance_of"
-            self._lines[-1] = (
-                f"with Bench(conformance_of({bench.runner_name!r}), Path(mkdtemp())) as bench:"
-            )
 
     def add(self, line: str) -> None:
         """Add one step, which may have several lines."""
-        self._lines += [f"    {part}" for part in line.splitlines()]
+        self._lines += _indented(line)
 
-    def __str__(self) -> str:
-        end = [
-            "    session.settle()",
-            "    for ending, count in sorted(endings(session).items()):",
-            "        print(count, *ending)",
-        ]
-        return "\n".join([*self._lines, *end])
+    def text(self, wanted: Counter[Ending]) -> str:
+        """Return the program; it ends with how the instances are to stand."""
+        check = f"{_call('wanted = ', sorted(wanted.elements()))}\ncheck_endings(session, wanted)"
+        return "\n".join([*self._lines, *_indented(check)])
 
 
 def check_against_model(bench: Bench, examples: int) -> None:
@@ -253,11 +264,26 @@ def skip_failures(session: Session) -> None:
         session.settle()
 
 
+def check_endings(session: Session, wanted: Iterable[Ending]) -> None:
+    """Broken, unless the session's instances stand as wanted."""
+    difference = compared(Counter(wanted), endings(session))
+    if difference:
+        broken(f"brought about another end than the rules:\n{difference}")
+
+
 def compared(wanted: Counter[Ending], found: Counter[Ending]) -> str:
     """Return what is missing and what is too much, a line each; nothing, where they agree."""
     missing = [f"    missing  {_told(ending)}" for ending in (wanted - found).elements()]
     surplus = [f"    surplus  {_told(ending)}" for ending in (found - wanted).elements()]
     return "\n".join(missing + surplus)
+
+
+def _call(function: str, argument: object) -> str:
+    return f"{function}(\n{indent(pformat(argument, sort_dicts=False), '    ')}\n)"
+
+
+def _indented(text: str) -> list[str]:
+    return [f"        {line}" for line in text.splitlines()]
 
 
 def _told(ending: Ending) -> str:

@@ -34,6 +34,7 @@ from triggers_conformance.waiting import DeadlinePassed, call_within, wait_until
 from triggers_core import (
     BaseTaskRunner,
     DispatchError,
+    InvalidKwargs,
     InvalidName,
     Plugins,
     SqliteStorage,
@@ -52,6 +53,7 @@ FIRES_PER_THREAD = 10
 FAILURES = 40
 """More than any runner's workers by default, so that a worker lost to each is noticed."""
 LEAVERS = 4
+DELIVERIES = 3
 WAITING = 40
 COOLDOWN = 0.5
 LONG_COOLDOWNS = (4.0, 16.0)
@@ -733,6 +735,23 @@ class RunnerConformance:
         if not notes[0].trigger_kwargs["go"].get("mended"):
             broken("ran the clone with the kwargs of the instance that it replays")
 
+    @rule("R33", mend="give the task the manager itself, whose fire checks its kwargs")
+    def test_r33_kwargs_that_are_none_reach_no_task(self, triggers_bench: Bench) -> None:
+        """Kwargs that JSON has no form for are an error of the task that fires them."""
+        session = triggers_bench.session(
+            {
+                "t": {"after": ["go"], "run": "fire_object"},
+                "follower": {"after": ["more"], "run": "note"},
+            }
+        )
+        session.fire("go")
+        instances = session.settle()
+        error = instances["t#0"].metadata.get("error", {})
+        if error.get("type") != InvalidKwargs.__name__:
+            broken(f"left a task that fired an object() {instances['t#0'].status}, {error!r}")
+        if "follower#0" in instances:
+            broken("passed on kwargs that a task made of an object()")
+
     # Capabilities
 
     @rule("C1", needs="join", mend="count what is accepted, and what it dispatches in turn")
@@ -846,9 +865,19 @@ class RunnerConformance:
         if ends != {"t#0": Status.FINISHED, "u#0": Status.FINISHED}:
             broken(f"returned from run() with {_listed(ends)}")
 
+    @rule("C9", needs="remote", mend="drop, in the worker, what triggers_core.execute drops")
+    def test_c9_a_duplicate_is_harmless(self, triggers_bench: Bench) -> None:
+        """A message that is delivered several times runs its task once, and the worker goes on."""
+        session = triggers_bench.session(_each_go("note"))
+        instances = _held_instances(session, "go", FIRES_PER_THREAD)
+        for instance in instances:
+            for _ in range(DELIVERIES):
+                session.dispatch(instance)
+        _check_each_ran_once(triggers_bench, session, FIRES_PER_THREAD)
+
     # Model
 
-    @rule("M1", mend="run the script above; R1 to R32 say what each step demands")
+    @rule("M1", mend="run the script above; the rules R say what each step demands")
     def test_m1_random_sessions_end_as_the_rules_say(self, triggers_bench: Bench) -> None:
         """Any configuration and any triggers end as the rules of the framework say."""
         check_against_model(triggers_bench, self.examples)

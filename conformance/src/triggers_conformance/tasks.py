@@ -125,6 +125,14 @@ def start_many(context: TaskContext) -> Any:
 
 
 @trigger_task
+def fire_object(context: TaskContext) -> Any:
+    """Fire ``more`` with kwargs that JSON has no form for."""
+    _write("fire_object", context)
+    context.manager.fire("more", {**_passed_on(context), "object": object()})
+    return _passed_on(context)
+
+
+@trigger_task
 def join_own_runner(context: TaskContext) -> Any:
     """Call ``join_all`` of the runner ``runner``, and write down what it raised."""
     runner = cast(Any, context.manager.plugins.runner(_told(context, "runner")))
