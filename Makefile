@@ -6,14 +6,17 @@ BIN := $(VENV)/bin
 DISTRIBUTIONS := triggers_core triggers_threading triggers_celery triggers_postgres conformance
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo demo-celery test lint format docs bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(INSTALLED) ## a questionnaire whose steps finish in any order, on SQLite and threads
 	@$(BIN)/python examples/questionnaire/demo.py
+
+demo-celery: $(INSTALLED) ## the same, its steps run by a Celery worker; without a server
+	@PYTHONPATH=examples/questionnaire $(BIN)/python examples/questionnaire_celery/demo_celery.py
 
 test: $(INSTALLED) ## every test
 	@$(BIN)/python -m pytest $(ARGS)
@@ -27,11 +30,14 @@ format: $(INSTALLED) ## write the formatting
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+docs: $(VENV)/.docs-installed ## the guide as a site, in site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 bench: $(INSTALLED) ## speed, as ratios against baselines of the same run
 	@$(BIN)/python benchmarks/spine.py
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) site .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 # Build isolation is off so that the pinned build backend is the one used.
 $(INSTALLED): pyproject.toml constraints.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
@@ -43,4 +49,8 @@ $(INSTALLED): pyproject.toml constraints.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
 	@$(BIN)/python -m pip install -q -c constraints.txt --group dev
 	@$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation \
 		$(DISTRIBUTIONS:%=-e ./%)
+	@touch $@
+
+$(VENV)/.docs-installed: $(INSTALLED)
+	@$(BIN)/python -m pip install -q -c constraints.txt --group docs
 	@touch $@
