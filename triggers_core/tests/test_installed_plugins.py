@@ -571,7 +571,7 @@ def test_the_command_line_says_so_in_one_line(hook_plugins, name):
 
     assert ran.returncode == 1
     assert ran.stdout == ""
-    assert re.fullmatch(f"error {HOOK_SOURCES[name][1]}\n", ran.stderr), ran.stderr
+    assert re.fullmatch(f"error: {HOOK_SOURCES[name][1]}\n", ran.stderr), ran.stderr
 
 
 def test_the_command_line_lists_the_broken_beside_the_good(installed):

@@ -15,10 +15,10 @@ def main() -> None:
         sys.exit("the command line needs its extra: pip install 'triggers-core[cli]'")
     from triggers_core import commands  # noqa: PLC0415 - needs the extra
 
+    # An application's tasks are found as by `python -m`, but hide no installed module.
+    sys.path.append(os.getcwd())
     try:
         cli = commands.build()
     except TriggersError as error:
-        sys.exit(f"error {error}")
-    # The application that is worked on: what `triggers fire` starts in this process is often here.
-    sys.path.insert(0, os.getcwd())
+        sys.exit(f"error: {error}")
     cli()

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-import time
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from datetime import datetime, timezone
+from difflib import get_close_matches
 from enum import Enum
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import track
 from rich.table import Column, Table
-from rich.tree import Tree
+from typer.core import TyperGroup
 
 from triggers_core.config import Configuration
-from triggers_core.diagnosis import Finding, explain
-from triggers_core.errors import DispatchError, InstanceNotFound, TriggersError
+from triggers_core.diagnosis import Facts, explain
+from triggers_core.dispatch import select_runner
+from triggers_core.errors import InstanceNotFound, StorageNotFound, TriggersError
 from triggers_core.graph import to_dot, to_mermaid
 from triggers_core.instance import ACTIVE, Status, TaskInstance
 from triggers_core.lint import lint
@@ -28,34 +31,90 @@ from triggers_core.manager import TriggerManager
 from triggers_core.plugins import STORAGE_VARIABLE, Plugins, default_plugins
 from triggers_core.recovery import DEFAULT_INTERVAL, recover_once, run_forever
 from triggers_core.storage.base import DEFAULT_ALIAS, Storage
+from triggers_core.terminal import (
+    RECORDED_BUT_NOT_SENT,
+    as_svg,
+    as_tree,
+    clear_errors,
+    coloured_counts,
+    err,
+    how_many,
+    instances_table,
+    out,
+    stopped_by_signals,
+    warn,
+)
 
-STYLES = {
-    Status.UNSTARTED: "dim",
-    Status.SCHEDULED: "blue",
-    Status.RUNNING: "bold blue",
-    Status.FINISHED: "green",
-    Status.FAILED: "bold red",
-    Status.ABANDONED: "dim",
-    Status.REPLAYED: "yellow",
-    Status.SKIPPED: "magenta",
-}
 DEFAULT_SESSIONS = 50
 """Lines of ``triggers sessions``."""
+MOST_COMPLETIONS = 100
 SECONDS_A_DAY = 86_400
+IMPORT_VARIABLE = "TRIGGERS_IMPORT"
+EPILOG = f"""
+Example: triggers why case-891 t_archive --storage sqlite:///triggers.db
+
+Exit codes: 0 done; 1 an error, or something to complain of; 2 called wrongly;
+{RECORDED_BUT_NOT_SENT} recorded, but not sent to a runner: do not repeat it, `recover` sends it.
+"""
+
+
+def _complete_session(context: typer.Context, incomplete: str) -> list[str]:
+    return _completions(context, lambda storage: (uid for uid, _ in storage.sessions()), incomplete)
+
+
+def _complete_task(context: typer.Context, incomplete: str) -> list[str]:
+    def names(storage: Storage) -> Iterator[str]:
+        with storage.read(context.params["session"]) as reader:
+            yield from reader.configuration()
+
+    return _completions(context, names, incomplete)
+
+
+def _complete_instance(context: typer.Context, incomplete: str) -> list[str]:
+    def names(storage: Storage) -> Iterator[str]:
+        with storage.read(context.params["session"]) as reader:
+            yield from (instance.name for instance in reader.instances())
+
+    return _completions(context, names, incomplete)
+
+
+def _completions(
+    context: typer.Context, names: Callable[[Storage], Iterable[str]], incomplete: str
+) -> list[str]:
+    url = context.params.get("storage") or os.environ.get(STORAGE_VARIABLE)
+    if not url:
+        return []
+    found = []
+    try:
+        for name in names(default_plugins().open_storage(url)):
+            if name.startswith(incomplete):
+                found.append(name)
+            if len(found) == MOST_COMPLETIONS:
+                break
+    except TriggersError:
+        return []
+    return found
+
 
 StorageOption = Annotated[
-    str, typer.Option("--storage", envvar=STORAGE_VARIABLE, help="URL: sqlite:///triggers.db, …")
+    str | None,
+    typer.Option(
+        "--storage",
+        help=f"Where sessions are: sqlite:///triggers.db, … Else ${STORAGE_VARIABLE} says it.",
+    ),
 ]
-SessionArgument = Annotated[str, typer.Argument(help="The session's uid.")]
-InstanceArgument = Annotated[str, typer.Argument(help="The instance's name: 't_task#0'.")]
+SessionArgument = Annotated[
+    str, typer.Argument(help="The session's uid.", autocompletion=_complete_session)
+]
+InstanceArgument = Annotated[
+    str,
+    typer.Argument(help="The instance's name: 't_task#0'.", autocompletion=_complete_instance),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 KwargsOption = Annotated[str, typer.Option(help="Kwargs, as a JSON object.")]
 ConfigurationArgument = Annotated[
     Path, typer.Argument(help="A JSON file: task name → directives.", exists=True, dir_okay=False)
 ]
-
-_out = Console()
-_err = Console(stderr=True)
 
 
 class Picture(str, Enum):
@@ -63,20 +122,50 @@ class Picture(str, Enum):
 
     MERMAID = "mermaid"
     DOT = "dot"
+    SVG = "svg"
+
+
+class _Commands(TyperGroup):
+    """Turns an error of ours, from whichever command, into one line and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with clear_errors():
+            return super().invoke(ctx)
 
 
 def build(plugins: Plugins | None = None) -> typer.Typer:
     """Return the command line: the core's commands, then each plugin's own."""
     plugins = plugins or default_plugins()
     cli = typer.Typer(
+        cls=_Commands,
         help="Run this task once these things have all happened.",
+        epilog=EPILOG,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
 
     @cli.callback()
-    def _hand_over(context: typer.Context) -> None:
+    def _start(
+        context: typer.Context,
+        modules: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--import",
+                envvar=IMPORT_VARIABLE,
+                metavar="MODULE",
+                help="Import the application's module first: its Celery app, managers, storages.",
+            ),
+        ] = None,
+        _version: Annotated[
+            bool,
+            typer.Option(
+                "--version", callback=_print_version, is_eager=True, help="Print the version."
+            ),
+        ] = False,
+    ) -> None:
         context.obj = plugins
+        for module in modules or ():
+            _import(module)
 
     for command in (
         runners,
@@ -99,20 +188,26 @@ def build(plugins: Plugins | None = None) -> typer.Typer:
 
 
 def runners(context: typer.Context) -> None:
-    """List the installed task runners, a broken one with the reason."""
+    """List the installed task runners, a broken one with the reason.
+
+    Example: triggers runners
+    """
     table = Table("name", "distribution", "version", "state")
     for line in context.obj.runners.listing():
         state = "[green]ready[/]" if line.problem is None else f"[red]{escape(line.problem)}[/]"
         table.add_row(line.name, line.distribution, line.version, state)
-    _out.print(table)
+    out().print(table)
 
 
 def plugins_(context: typer.Context) -> None:
-    """List the registered hook plugins."""
+    """List the registered plugins, and the hooks that each implements.
+
+    Example: triggers plugins
+    """
     table = Table("name", "hooks")
     for name, hooks in context.obj.plugin_hooks().items():
         table.add_row(name, ", ".join(hooks))
-    _out.print(table)
+    out().print(table)
 
 
 def check(context: typer.Context, configuration: ConfigurationArgument) -> None:
@@ -123,10 +218,10 @@ def check(context: typer.Context, configuration: ConfigurationArgument) -> None:
     parsed = _configuration(context.obj, configuration)
     warnings = lint(parsed, known_runners=context.obj.runners.names())
     for warning in warnings:
-        _out.print(f"[yellow]warning[/] {escape(warning)}")
+        out().print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
     if warnings:
         raise typer.Exit(1)
-    _out.print(f"[green]{len(parsed)} tasks, nothing to complain of[/]")
+    out().print(f"[green]{how_many(len(parsed), 'task')}, nothing to complain of[/]")
 
 
 def graph(
@@ -134,88 +229,99 @@ def graph(
     configuration: Annotated[
         Path | None, typer.Argument(help="A JSON file.", exists=True, dir_okay=False)
     ] = None,
-    session: Annotated[str | None, typer.Option(help="This session's, by state.")] = None,
-    storage: Annotated[str | None, typer.Option(envvar=STORAGE_VARIABLE, help="URL.")] = None,
+    session: Annotated[
+        str | None,
+        typer.Option(help="This session's, by state.", autocompletion=_complete_session),
+    ] = None,
+    storage: StorageOption = None,
     form: Annotated[Picture, typer.Option("--format", help="The output.")] = Picture.MERMAID,
 ) -> None:
-    """Draw a configuration, or a session coloured by state, as Mermaid or Graphviz text.
+    """Draw a configuration, or a session coloured by state: Mermaid, Graphviz text or SVG.
 
     Examples:
 
         triggers graph permits.json
 
-        triggers graph --session case-891 --format dot | dot -Tsvg > case-891.svg
+        triggers graph --session case-891 --format svg > case-891.svg
     """
     if (configuration is None) == (session is None):
         raise typer.BadParameter("name a configuration file or a --session, one of the two")
     draw = to_mermaid if form is Picture.MERMAID else to_dot
     if configuration is not None:
-        typer.echo(draw(_configuration(context.obj, configuration)), nl=False)
-        return
-    if storage is None:
-        raise typer.BadParameter(f"a session needs --storage, or {STORAGE_VARIABLE}")
-    manager = _manager(context.obj, storage, str(session))
-    typer.echo(draw(manager.configuration(), manager.instances()), nl=False)
+        text = draw(_configuration(context.obj, configuration))
+    else:
+        facts = _facts(_viewer(context.obj, storage, str(session)))
+        text = draw(facts.configuration, facts.instances, fired=facts.fired)
+    typer.echo(as_svg(text) if form is Picture.SVG else text, nl=False)
 
 
 def sessions(
     context: typer.Context,
-    storage: StorageOption,
+    storage: StorageOption = None,
+    status: Annotated[
+        list[Status] | None, typer.Option(help="Only those with an instance that stands so.")
+    ] = None,
     limit: Annotated[int, typer.Option(help="Lines at most.", min=1)] = DEFAULT_SESSIONS,
 ) -> None:
-    """List sessions, oldest first, with how many instances stand where."""
+    """List sessions, oldest first, with how many instances stand where.
+
+    Example: triggers sessions --status failed
+    """
     opened = _storage(context.obj, storage)
     table = Table(Column("session", overflow="fold"), "manager", "instances")
-    for count, (session_uid, manager_name) in enumerate(opened.sessions()):
-        if count == limit:
+    for session_uid, manager_name in opened.sessions():
+        with opened.read(session_uid) as reader:
+            if status and not reader.instances(statuses=status):
+                continue
+            found = reader.instances()
+        if table.row_count == limit:
             table.caption = f"the first {limit}; --limit shows more"
             break
-        with opened.read(session_uid) as reader:
-            table.add_row(escape(session_uid), manager_name, _counts(reader.instances()))
-    _out.print(table)
+        table.add_row(escape(session_uid), escape(manager_name), coloured_counts(found))
+    out().print(table)
 
 
 def show(
     context: typer.Context,
     session: SessionArgument,
-    storage: StorageOption,
+    storage: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a session's instances: status, what each waits for, since when, attempts.
 
     Example: triggers show case-891 --storage sqlite:///triggers.db
     """
-    manager = _manager(context.obj, storage, session)
-    found = manager.instances()
+    manager = _viewer(context.obj, storage, session)
     if as_json:
-        typer.echo(json.dumps([_as_json(instance) for instance in found], indent=2))
+        typer.echo(json.dumps([_as_json(each) for each in manager.instances()], indent=2))
     else:
-        _out.print(_instances_table(manager, found))
+        out().print(instances_table(manager, manager.instances()))
 
 
 def why(
     context: typer.Context,
     session: SessionArgument,
-    task: Annotated[str, typer.Argument(help="The task's name.")],
-    storage: StorageOption,
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="The task's name, or one instance's: 't_task#0'.", autocompletion=_complete_task
+        ),
+    ],
+    storage: StorageOption = None,
 ) -> None:
     """Say why a task has not run: what it waits for, and why that has not come.
 
-    Example: triggers why case-891 t_archive --storage sqlite:///triggers.db
+    Example: triggers why case-891 t_archive
     """
-    manager = _manager(context.obj, storage, session)
-    with _clear_errors():
-        finding = explain(
-            task, manager.configuration(), manager.instances(), now=manager.storage.now()
-        )
-    _out.print(_tree(finding))
+    finding = explain(task, _facts(_viewer(context.obj, storage, session)))
+    out().print(as_tree(finding))
 
 
 def fire(
     context: typer.Context,
     session: SessionArgument,
     trigger: Annotated[str, typer.Argument(help="The trigger's name.")],
-    storage: StorageOption,
+    storage: StorageOption = None,
     kwargs: KwargsOption = "{}",
     event_id: Annotated[str | None, typer.Option(help="Idempotency key.")] = None,
 ) -> None:
@@ -223,28 +329,36 @@ def fire(
 
     Example: triggers fire case-891 permit_received --kwargs '{"at": "2026-01-31"}'
     """
-    manager = _manager(context.obj, storage, session, must_exist=False)
-    with _clear_errors():
-        outcome = manager.fire(trigger, _parsed(kwargs), event_id=event_id)
+    manager = _manager(context.obj, storage, session)
+    configuration = manager.configuration()
+    outcome = manager.fire(trigger, _parsed("--kwargs", kwargs), event_id=event_id)
     typer.echo(json.dumps(outcome.to_dict(), indent=2))
+    if not configuration.tasks_with(trigger):
+        known = {name for task in configuration.values() for name in task.triggers}
+        alike = get_close_matches(trigger, known, n=1)
+        advice = f"; did you mean {alike[0]!r}?" if alike else ""
+        warn(f"it is recorded, but no task waits for {trigger!r}{advice}")
 
 
 def replay(
     context: typer.Context,
     session: SessionArgument,
     instance: InstanceArgument,
-    storage: StorageOption,
+    storage: StorageOption = None,
     kwargs: Annotated[
         str, typer.Option(help="Trigger name → kwargs to replace, as a JSON object.")
     ] = "{}",
 ) -> None:
     """Run a failed instance again.
 
-    Example: triggers replay case-891 't_close#0'
+    Examples:
+
+        triggers replay case-891 't_close#0'
+
+        triggers replay case-891 't_close#0' --kwargs '{"fee_paid": {"euros": 40}}'
     """
     manager = _manager(context.obj, storage, session)
-    with _clear_errors():
-        clone = manager.replay_failed_instance(instance, _parsed(kwargs))
+    clone = manager.replay_failed_instance(instance, _parsed("--kwargs", kwargs))
     typer.echo(f"{instance} is replayed as {clone.name}")
 
 
@@ -252,7 +366,7 @@ def skip(
     context: typer.Context,
     session: SessionArgument,
     instance: InstanceArgument,
-    storage: StorageOption,
+    storage: StorageOption = None,
     result: Annotated[
         str | None, typer.Option(help="Cascade, with this JSON object as the task's result.")
     ] = None,
@@ -262,18 +376,17 @@ def skip(
     Example: triggers skip case-891 't_close#0' --result '{}'
     """
     manager = _manager(context.obj, storage, session)
-    with _clear_errors():
-        manager.skip_failed_instance(
-            instance,
-            cascade=result is not None,
-            result=None if result is None else _parsed(result),
-        )
+    manager.skip_failed_instance(
+        instance,
+        cascade=result is not None,
+        result=None if result is None else _parsed("--result", result),
+    )
     typer.echo(f"{instance} is skipped")
 
 
 def recover(
     context: typer.Context,
-    storage: StorageOption,
+    storage: StorageOption = None,
     alias: Annotated[
         str, typer.Option(help="What messages to workers call the storage.")
     ] = DEFAULT_ALIAS,
@@ -284,18 +397,31 @@ def recover(
 ) -> None:
     """Send again what lost its message, and take over what lost its worker.
 
-    Runs until it is stopped; safe on any number of machines at once.
+    Runs until it is told to stop (Ctrl-C, SIGTERM); safe on any number of machines at once.
+
+    Where instances go to Celery, --import the module with the application's Celery app.
+
+    Examples:
+
+        triggers --import shop.celery recover
+
+        triggers recover --once
     """
     opened = _storage(context.obj, storage, alias)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if not once:
-        run_forever(opened, plugins=context.obj, interval=interval)
-    with _clear_errors():
-        recovered = recover_once(opened, plugins=context.obj)
+        with stopped_by_signals() as stop:
+            run_forever(opened, plugins=context.obj, interval=interval, stop=stop)
+        return
+    recovered = recover_once(opened, plugins=context.obj)
+    if not recovered.count:
+        typer.echo("nothing was lost")
+        return
     table = Table("what", "session", "instance")
     for what, found in asdict(recovered).items():
         for session_uid, instance_name in found:
-            table.add_row(what, escape(session_uid), instance_name)
-    _out.print(table)
+            table.add_row(what, escape(session_uid), escape(instance_name))
+    out().print(table)
     if recovered.errors:
         raise typer.Exit(1)
 
@@ -303,87 +429,150 @@ def recover(
 def watch(
     context: typer.Context,
     session: SessionArgument,
-    storage: StorageOption,
+    storage: StorageOption = None,
     interval: Annotated[float, typer.Option(help="Seconds between looks.", min=0.1)] = 1.0,
     until_settled: Annotated[
         bool, typer.Option("--until-settled", help="Stop when nothing runs any more.")
     ] = False,
 ) -> None:
-    """Show a session, live."""
-    manager = _manager(context.obj, storage, session)
-    with Live(console=_out, auto_refresh=False) as live:
-        while True:
+    """Show a session, live, until it is told to stop (Ctrl-C).
+
+    Example: triggers watch case-891
+    """
+    manager = _viewer(context.obj, storage, session)
+    with stopped_by_signals() as stop, Live(console=out(), auto_refresh=False) as live:
+        while not stop.is_set():
             found = manager.instances()
-            live.update(_instances_table(manager, found), refresh=True)
+            live.update(instances_table(manager, found), refresh=True)
             if until_settled and not any(instance.status in ACTIVE for instance in found):
                 return
-            time.sleep(interval)
+            stop.wait(interval)
 
 
 def gc(
     context: typer.Context,
-    storage: StorageOption,
     days: Annotated[float, typer.Option(help="Unchanged for this many days.", min=0.0)],
+    storage: StorageOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which.")] = False,
 ) -> None:
     """Delete the sessions in which nothing is under way, failed or changed of late.
 
-    A session that waits for triggers which never come counts: choose the days so that none
-    can come any more.
+    A session that waits for triggers counts: choose the days so that none can come any more.
 
-    Example: triggers gc --days 90 --storage sqlite:///triggers.db
+    A failed instance keeps its session, unless somebody has marked it as resolved.
+
+    Example: triggers gc --days 90 --dry-run
     """
     opened = _storage(context.obj, storage)
-    deleted = 0
-    with _clear_errors():
-        for session_uid, manager_name in track(
-            list(opened.sessions()), description="looking at sessions", console=_err
-        ):
-            with opened.read(session_uid) as reader:
-                is_old = _is_over(reader.instances(), opened.now() - days * SECONDS_A_DAY)
-            if is_old and dry_run:
-                typer.echo(session_uid)
-            elif is_old:
-                deleted += _delete_if_over(opened, session_uid, manager_name, days)
-    typer.echo(f"{deleted} sessions deleted")
+    found = 0
+    console = err()
+    for session_uid, manager_name in track(
+        list(opened.sessions()),
+        description="looking at sessions",
+        console=console,
+        disable=not console.is_terminal,
+    ):
+        with opened.read(session_uid) as reader:
+            is_old = _is_over(reader.instances(), opened.now() - days * SECONDS_A_DAY)
+        if is_old and dry_run:
+            typer.echo(session_uid)
+            found += 1
+        elif is_old:
+            found += _delete_if_over(opened, session_uid, manager_name, days)
+    typer.echo(f"{how_many(found, 'session')} {'would be deleted' if dry_run else 'deleted'}")
 
 
-class _clear_errors:  # noqa: N801 - reads as the statement that it is
-    """Turn an error of ours into one line and exit code 1; 3 when a change is recorded."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, TriggersError):
-            _err.print(f"[red]error[/] {escape(str(error))}", soft_wrap=True)
-            code = RECORDED_BUT_NOT_SENT if isinstance(error, DispatchError) else 1
-            raise typer.Exit(code) from error
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"triggers-core {metadata.version('triggers-core')}")
+        raise typer.Exit
 
 
-RECORDED_BUT_NOT_SENT = 3
-"""The exit code after a DispatchError: do not do it again."""
+def _import(module: str) -> None:
+    try:
+        import_module(module)
+    except Exception as error:
+        raise typer.BadParameter(
+            f"{module} cannot be imported: {type(error).__name__}: {error}",
+            param_hint="--import",
+        ) from error
 
 
-def _storage(plugins: Plugins, url: str, alias: str = DEFAULT_ALIAS) -> Storage:
-    with _clear_errors():
+def _storage(plugins: Plugins, url: str | None, alias: str = DEFAULT_ALIAS) -> Storage:
+    """Return the storage at the URL, else the one that the application or the environment names."""
+    if url is not None:
         opened = plugins.open_storage(url, alias=alias)
         plugins.add_storage(opened)
-    return opened
+        return opened
+    try:
+        return plugins.storage(alias)
+    except StorageNotFound as error:
+        if os.environ.get(STORAGE_VARIABLE) and alias == DEFAULT_ALIAS:
+            raise
+        raise typer.BadParameter(
+            f"name one by its URL, as in --storage sqlite:///triggers.db; or for {DEFAULT_ALIAS!r} "
+            f"set {STORAGE_VARIABLE} to that URL; or --import the module that adds {alias!r}",
+            param_hint="--storage",
+        ) from error
 
 
-def _manager(
-    plugins: Plugins, url: str, session_uid: str, *, must_exist: bool = True
-) -> TriggerManager:
+def _manager_name(storage: Storage, session_uid: str) -> str:
+    """Return the name of the session's manager. Raises InstanceNotFound without a session."""
+    with storage.read(session_uid) as reader:
+        name = reader.manager_name()
+    if name is None:
+        raise InstanceNotFound(
+            f"this storage has no session {session_uid!r}; `triggers sessions` lists those it has"
+        )
+    return name
+
+
+def _manager(plugins: Plugins, url: str | None, session_uid: str) -> TriggerManager:
     """Return the session's own manager, of the class that it was made with."""
-    opened = _storage(plugins, url)
-    with _clear_errors():
-        with opened.read(session_uid) as reader:
-            manager_name = reader.manager_name()
-        if manager_name is None and must_exist:
-            raise InstanceNotFound(f"the store has no session {session_uid!r}")
-        manager_class = plugins.managers.load(manager_name or TriggerManager.name)
-        return manager_class(session_uid, storage=opened, plugins=plugins)
+    storage = _storage(plugins, url)
+    manager_class = plugins.managers.load(_manager_name(storage, session_uid), _MANAGER_ADVICE)
+    return manager_class(session_uid, storage=storage, plugins=plugins)
+
+
+_MANAGER_ADVICE = "; --import the application's module that adds it"
+
+
+class _Viewer(TriggerManager):
+    """Looks at a session whose own manager class is not known here."""
+
+
+def _viewer(plugins: Plugins, url: str | None, session_uid: str) -> TriggerManager:
+    """Return a manager to look with: the session's own, or else a plain one."""
+    storage = _storage(plugins, url)
+    name = _manager_name(storage, session_uid)
+    manager_class: type[TriggerManager]
+    try:
+        manager_class = plugins.managers.load(name)
+    except TriggersError:
+        manager_class = _Viewer
+    return manager_class(session_uid, storage=storage, plugins=plugins)
+
+
+def _facts(manager: TriggerManager) -> Facts:
+    def runner_of(instance: TaskInstance) -> str:
+        if isinstance(manager, _Viewer):
+            manager.plugins.managers.load(
+                _manager_name(manager.storage, manager.session_uid), _MANAGER_ADVICE
+            )
+        return select_runner(manager, instance).name
+
+    with manager.storage.read(manager.session_uid) as reader:
+        configuration, instances = reader.configuration(), reader.instances()
+        names = {name for task in configuration.values() for name in task.triggers}
+        fired = reader.latest_kwargs(names).keys()
+    return Facts(
+        configuration=configuration,
+        instances=instances,
+        fired=fired,
+        config_of=manager.task_config,
+        runner_of=runner_of,
+        now=manager.storage.now(),
+    )
 
 
 def _delete_if_over(storage: Storage, session_uid: str, manager_name: str, days: float) -> bool:
@@ -397,57 +586,25 @@ def _delete_if_over(storage: Storage, session_uid: str, manager_name: str, days:
 
 def _is_over(instances: list[TaskInstance], before: float) -> bool:
     return bool(instances) and all(
-        instance.status not in ACTIVE | {Status.FAILED} and instance.changed_at < before
+        instance.status not in ACTIVE
+        and (instance.status is not Status.FAILED or instance.is_resolved)
+        and instance.changed_at < before
         for instance in instances
     )
 
 
 def _configuration(plugins: Plugins, path: Path) -> Configuration:
-    with _clear_errors():
-        return Configuration.parse(_parsed(path.read_text("utf-8")), plugins.validate_directive)
+    return Configuration.parse(_parsed(str(path), path.read_bytes()), plugins.validate_directive)
 
 
-def _parsed(text: str) -> Any:
+def _parsed(where: str, text: str | bytes) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise typer.BadParameter(f"expected JSON: {error}") from error
-
-
-def _instances_table(manager: TriggerManager, instances: list[TaskInstance]) -> Table:
-    table = Table("instance", "status", "waits for", "since (UTC)", "attempt", "note")
-    table.title = f"session {escape(manager.session_uid)}"
-    for instance in instances:
-        error = instance.metadata.get("error")
-        table.add_row(
-            instance.name,
-            f"[{STYLES[instance.status]}]{instance.status}[/]",
-            escape(", ".join(sorted(instance.waits_for))),
-            datetime.fromtimestamp(instance.changed_at, timezone.utc).strftime("%F %T"),
-            str(instance.attempt),
-            escape(f"{error['type']}: {error['message']}") if error else "",
-        )
-    return table
+    except ValueError as error:
+        raise typer.BadParameter(f"expected JSON: {error}", param_hint=where) from error
 
 
 def _as_json(instance: TaskInstance) -> dict[str, Any]:
     values = {**vars(instance), "name": instance.name, "waits_for": sorted(instance.waits_for)}
     values["status"] = instance.status.value
     return values
-
-
-def _counts(instances: list[TaskInstance]) -> str:
-    statuses = [instance.status for instance in instances]
-    return ", ".join(
-        f"[{STYLES[status]}]{statuses.count(status)} {status}[/]"
-        for status in Status
-        if status in statuses
-    )
-
-
-def _tree(finding: Finding, tree: Tree | None = None) -> Tree:
-    text = escape(finding.text)
-    branch = Tree(text) if tree is None else tree.add(text)
-    for because in finding.because:
-        _tree(because, branch)
-    return branch

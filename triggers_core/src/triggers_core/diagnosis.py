@@ -2,122 +2,262 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
-from triggers_core.config import Configuration
+from triggers_core.config import Configuration, TaskConfig
 from triggers_core.errors import TaskNotFound
-from triggers_core.instance import Status, TaskInstance
+from triggers_core.instance import Status, TaskInstance, counted
+
+MOST_INSTANCES = 10
+"""Instances of one task that are told of one by one; the rest are counted."""
+MOST_LOGS = 5
+"""Kept log lines that are told of an instance; the latest ones."""
+
+_OPEN = (Status.FAILED, Status.RUNNING, Status.SCHEDULED, Status.UNSTARTED)
+"""The statuses that ask for a person's attention, or that something is still to come of."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A sentence, and the findings that it follows from."""
+    """A sentence, what it follows from, and text to show as it is: a traceback, or nothing."""
 
     text: str
     because: tuple[Finding, ...] = ()
+    detail: str = ""
 
 
-def explain(
-    task_name: str, configuration: Configuration, instances: Iterable[TaskInstance], *, now: float
-) -> Finding:
-    """Return how a task stands, down through the tasks whose cascades it waits for.
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a session.
+
+    Attributes:
+        configuration: the present one.
+        instances: all of them.
+        fired: those of the configuration's triggers that have fired.
+        config_of: returns the directives that an instance lives by.
+        runner_of: returns the name of an instance's runner, or raises what keeps it from having
+            one.
+        now: seconds since the epoch, UTC, by the storage's clock.
+    """
+
+    configuration: Configuration
+    instances: Sequence[TaskInstance]
+    fired: Collection[str]
+    config_of: Callable[[TaskInstance], TaskConfig]
+    runner_of: Callable[[TaskInstance], str]
+    now: float
+
+
+def explain(name: str, facts: Facts) -> Finding:
+    """Return how a task or one instance stands, down through the tasks that it waits for.
 
     Args:
-        instances: all of the session's.
-        now: seconds since the epoch, UTC, by the storage's clock.
+        name: of the task, or of one instance.
 
     Raises:
-        TaskNotFound: the configuration has no such task.
+        TaskNotFound: the session has neither.
     """
-    if task_name not in configuration:
-        known = ", ".join(configuration) or "none"
-        raise TaskNotFound(f"the session has no task {task_name!r}; its tasks are: {known}")
-    by_task: dict[str, list[TaskInstance]] = {name: [] for name in configuration}
-    for instance in instances:
-        by_task.setdefault(instance.task_name, []).append(instance)
-    return _task(task_name, configuration, by_task, now, frozenset())
+    explainer = _Explainer(facts)
+    for instance in facts.instances:
+        if instance.name == name:
+            return explainer.instance(instance)
+    if name in facts.configuration:
+        return explainer.task(name)
+    known = ", ".join(facts.configuration) or "none"
+    raise TaskNotFound(f"the session has no task or instance {name!r}; its tasks are: {known}")
 
 
-def _task(
-    task_name: str,
-    configuration: Configuration,
-    by_task: Mapping[str, list[TaskInstance]],
-    now: float,
-    explained: frozenset[str],
-) -> Finding:
-    instances = by_task[task_name]
-    if task_name in explained:
-        return Finding(f"{task_name}: see above")
-    explained |= {task_name}
-    waits = configuration[task_name].awaited
-    if not instances:
-        because = _waits(waits, configuration, by_task, now, explained)
-        return Finding(f"{task_name} has no instance: none of its triggers has fired", because)
-    return Finding(
-        f"{task_name} has {len(instances)} instance{'s' if len(instances) > 1 else ''}",
-        tuple(
-            _instance(instance, configuration, by_task, now, explained) for instance in instances
-        ),
-    )
+def note(instance: TaskInstance, now: float) -> str:
+    """Return what is remarkable about the instance, in a few words; "" for nothing.
 
-
-def _instance(
-    instance: TaskInstance,
-    configuration: Configuration,
-    by_task: Mapping[str, list[TaskInstance]],
-    now: float,
-    explained: frozenset[str],
-) -> Finding:
-    since = _span(now - instance.changed_at)
-    head = f"{instance.name} is {instance.status}, for {since}"
-    if instance.attempt > 1:
-        head += f", attempt {instance.attempt}"
-    if instance.status is Status.UNSTARTED:
-        awaited = configuration[instance.task_name].awaited & instance.waits_for
-        return Finding(head, _waits(awaited, configuration, by_task, now, explained))
-    return Finding(head, tuple(Finding(text) for text in _reasons(instance, now)))
-
-
-def _reasons(instance: TaskInstance, now: float) -> Iterable[str]:
+    Args:
+        now: seconds since the epoch, UTC, by the storage's clock.
+    """
     error = instance.metadata.get("error")
     if error:
-        yield f"{error['type']}: {error['message']}"
-    if instance.status is Status.FAILED:
-        yield f"mend it, then: triggers replay {instance.session_uid} '{instance.name}'"
+        return _first_line(f"{error['type']}: {error['message']}")
     if instance.status is Status.SCHEDULED and instance.not_before > now:
-        yield f"its cooldown ends in {_span(instance.not_before - now)}"
-    if instance.recover_at is not None:
-        until = instance.recover_at - now
-        what = "message" if instance.status is Status.SCHEDULED else "worker"
-        yield (
-            f"its {what} counts as lost in {_span(until)}"
-            if until > 0
-            else f"its {what} counts as lost since {_span(-until)}: run triggers recover"
-        )
+        return f"delayed for another {span(instance.not_before - now)}"
+    if instance.recover_at is not None and instance.recover_at <= now:
+        return "claimed by no worker" if instance.status is Status.SCHEDULED else "worker lost"
+    logs = instance.metadata.get("logs")
+    return _first_line(f"{logs[-1]['level']}: {logs[-1]['message']}") if logs else ""
 
 
-def _waits(
-    trigger_names: Iterable[str],
-    configuration: Configuration,
-    by_task: Mapping[str, list[TaskInstance]],
-    now: float,
-    explained: frozenset[str],
-) -> tuple[Finding, ...]:
-    return tuple(
-        Finding(
-            f"waits for {name!r}, the end of a task",
-            (_task(name, configuration, by_task, now, explained),),
-        )
-        if name in configuration
-        else Finding(f"waits for {name!r}, which has not fired")
-        for name in sorted(trigger_names)
-    )
-
-
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
     """Return a span of time to the precision that a person cares for."""
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{seconds / length:.1f} {unit}"
     return f"{max(seconds, 0):.0f} s"
+
+
+def moment(at: float) -> str:
+    """Return a time as UTC, to the second, without saying so."""
+    return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+
+
+class _Explainer:
+    """One explanation: each task is explained where it first turns up, and once."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._explained: set[str] = set()
+        self._by_task: dict[str, list[TaskInstance]] = {}
+        for instance in facts.instances:
+            self._by_task.setdefault(instance.task_name, []).append(instance)
+
+    def task(self, name: str) -> Finding:
+        if name in self._explained:
+            return Finding(f"{name}: see above")
+        self._explained.add(name)
+        instances = self._by_task.get(name, [])
+        if not instances:
+            return self._not_begun(self._facts.configuration[name])
+        told = [instance for instance in instances if instance.status in _OPEN] or instances[-1:]
+        findings = tuple(self.instance(instance) for instance in told[-MOST_INSTANCES:])
+        if len(instances) == 1:
+            return findings[0]
+        summary = counted(instance.status for instance in instances)
+        return Finding(f"{name} has {len(instances)} instances: {summary}", findings)
+
+    def instance(self, instance: TaskInstance) -> Finding:
+        """Return how it stands, what keeps it there, and what to do."""
+        self._explained.add(instance.task_name)
+        error = instance.metadata.get("error", {})
+        return Finding(
+            self._state(instance),
+            (*self._because(instance), *_logs(instance)),
+            error.get("traceback", "").rstrip(),
+        )
+
+    def _not_begun(self, config: TaskConfig) -> Finding:
+        fired = config.triggers & set(self._facts.fired)
+        if not fired:
+            text = f"{config.name} has not begun: none of its triggers has fired"
+            return Finding(text, self._waits(config.awaited))
+        return Finding(
+            f"{config.name} has not begun: {_names(fired)} fired before the task was configured. "
+            "The next of its triggers makes its first instance, which takes those too",
+            self._waits(config.awaited - fired),
+        )
+
+    def _state(self, instance: TaskInstance) -> str:
+        now, name = self._facts.now, instance.name
+        tries = f", attempt {instance.attempt}" if instance.attempt > 1 else ""
+        since = (
+            f"since {moment(instance.changed_at)} UTC ({span(now - instance.changed_at)}){tries}"
+        )
+        error = instance.metadata.get("error")
+        reason = f": {error['type']}: {error['message']}" if error else ""
+        if instance.status is Status.UNSTARTED:
+            return f"{name} waits {since}; it has taken {_names(instance.trigger_kwargs)}"
+        if instance.status is Status.SCHEDULED and instance.not_before > now:
+            return (
+                f"{name} is delayed until {moment(instance.not_before)} UTC "
+                f"(another {span(instance.not_before - now)}){tries}"
+            )
+        if instance.status is Status.SCHEDULED:
+            return f"{name} is scheduled {since}, and no worker has claimed it"
+        if instance.status is Status.RUNNING and self._is_lost(instance):
+            return f"{name} is running {since}, but its worker is lost"
+        if instance.status is Status.RUNNING:
+            return f"{name} is running {since}"
+        was = "" if instance.status in (Status.FINISHED, Status.FAILED) else "was "
+        ended = f"{moment(instance.changed_at)} UTC ({span(now - instance.changed_at)} ago){tries}"
+        if instance.status is Status.ABANDONED:
+            unless = _names(self._facts.config_of(instance).unless)
+            reason = f": {unless} fired first, and it never runs"
+        return f"{name} {was}{instance.status} at {ended}{reason}"
+
+    def _because(self, instance: TaskInstance) -> Iterable[Finding]:
+        if instance.status is Status.UNSTARTED:
+            config = self._facts.config_of(instance)
+            return self._waits(instance.waits_for & config.awaited)
+        if instance.status is Status.SCHEDULED:
+            return map(Finding, self._why_not_claimed(instance))
+        if instance.status is Status.RUNNING:
+            return map(Finding, self._lease(instance))
+        return self._after_the_end(instance)
+
+    def _why_not_claimed(self, instance: TaskInstance) -> Iterator[str]:
+        tried = self._parent_of(instance)
+        if tried is not None and instance.not_before:
+            error = tried.metadata.get("error")
+            reason = f", which ended with {error['type']}: {error['message']}" if error else ""
+            yield f"it retries {tried.name}{reason}"
+        try:
+            runner = self._facts.runner_of(instance)
+        except Exception as error:
+            yield f"it reaches no runner from here: {error}"
+            return
+        left = (instance.recover_at or 0.0) - self._facts.now
+        if instance.not_before > self._facts.now:
+            yield f"the runner {runner!r} starts it then"
+        elif left > 0:
+            yield f"the runner {runner!r} was given it: is one of its workers there, and free?"
+            yield f"recovery sends it again in {span(left)}, if it is still not claimed"
+        else:
+            yield f"its message to the runner {runner!r} is lost, or no worker takes it"
+            yield f"recovery is to send it again since {span(-left)}: does `triggers recover` run?"
+
+    def _lease(self, instance: TaskInstance) -> Iterator[str]:
+        left = (instance.recover_at or 0.0) - self._facts.now
+        if left > 0:
+            yield f"its worker is alive: the lease was renewed, and holds for {span(left)}"
+            return
+        yield f"the worker gave no sign of life until its lease ran out, {span(-left)} ago"
+        then = (
+            "starts it again" if instance.reruns_left else "records it as failed, without a rerun"
+        )
+        yield f"recovery {then}: does `triggers recover` run?"
+
+    def _after_the_end(self, instance: TaskInstance) -> Iterator[Finding]:
+        where = f"{shlex.quote(instance.session_uid)} {shlex.quote(instance.name)}"
+        if instance.status is Status.FAILED:
+            if instance.metadata.get("logs_resolved"):
+                yield Finding("somebody has marked this as resolved")
+            yield Finding(f"to run it again, once mended: triggers replay {where}")
+            yield Finding(f"to go on without it: triggers skip {where} --result '{{}}'")
+        elif instance.status is Status.REPLAYED:
+            clones = [each for each in self._facts.instances if each.parent == instance.name]
+            for clone in clones:
+                if clone.task_name == instance.task_name:
+                    yield Finding(f"{clone.name} stands in for it, and is {clone.status}")
+        elif instance.status is Status.SKIPPED and "result" not in instance.metadata:
+            yield Finding(
+                "it was skipped without a cascade: what waits for it needs "
+                f"triggers fire {shlex.quote(instance.session_uid)} "
+                f"{shlex.quote(instance.task_name)}"
+            )
+
+    def _waits(self, trigger_names: Iterable[str]) -> tuple[Finding, ...]:
+        return tuple(
+            Finding(f"waits for {name!r}, the end of a task", (self.task(name),))
+            if name in self._facts.configuration
+            else Finding(f"waits for {name!r}, which has not fired")
+            for name in sorted(trigger_names)
+        )
+
+    def _parent_of(self, instance: TaskInstance) -> TaskInstance | None:
+        found = (each for each in self._facts.instances if each.name == instance.parent)
+        return next(found, None)
+
+    def _is_lost(self, instance: TaskInstance) -> bool:
+        return instance.recover_at is not None and instance.recover_at <= self._facts.now
+
+
+def _logs(instance: TaskInstance) -> Iterator[Finding]:
+    for log in instance.metadata.get("logs", ())[-MOST_LOGS:]:
+        yield Finding(f"it logged {log['level']}: {log['message']}")
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"

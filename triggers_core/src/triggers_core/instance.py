@@ -6,7 +6,8 @@ The table of allowed transitions stands here and nowhere else.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -132,6 +133,12 @@ class TaskInstance:
     def with_metadata(self, **entries: Any) -> TaskInstance:
         """Return this instance with entries added to its metadata."""
         return replace(self, metadata={**self.metadata, **entries})
+
+
+def counted(statuses: Iterable[Status]) -> str:
+    """Return how many of each there are: "2 finished, 1 failed"; "" for none."""
+    counts = Counter(statuses)
+    return ", ".join(f"{counts[status]} {status}" for status in Status if status in counts)
 
 
 def split_instance_name(name: str) -> tuple[str, int]:

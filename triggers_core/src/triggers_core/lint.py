@@ -7,6 +7,9 @@ from difflib import get_close_matches
 
 from triggers_core.config import Configuration, TaskConfig
 
+_SAME_BUT_A_LETTER = 0.9
+_WITHOUT_DIGITS = dict.fromkeys(map(ord, "0123456789"))
+
 
 def lint(
     configuration: Configuration, *, known_runners: Collection[str] | None = None
@@ -14,7 +17,8 @@ def lint(
     """Return a warning for whatever is legal but looks like a mistake.
 
     Cascade cycles; tasks that can never start, because they wait for each other's end; tasks
-    that are abandoned whenever they could run; triggers that look like a misspelt task.
+    that are abandoned whenever they could run; triggers that look like a misspelt task; runners
+    that are not installed.
 
     Args:
         known_runners: names of runners; None not to look at ``using``.
@@ -69,7 +73,7 @@ def _unreachable(configuration: Configuration) -> Iterator[str]:
             waits = sorted((configuration[name].awaited & configuration.keys()) - startable)
             yield (
                 f"task {name!r} can never start: it waits for the end of {', '.join(waits)}, "
-                "which wait for it in turn; only firing one of these by hand would start it"
+                "which can never start either; only firing one of these by hand would start it"
             )
 
 
@@ -85,9 +89,18 @@ def _always_abandoned(configuration: Configuration) -> Iterator[str]:
 def _misspelt(configuration: Configuration) -> Iterator[str]:
     for task in configuration.values():
         for name in sorted(task.triggers - configuration.keys()):
-            alike = get_close_matches(name, configuration, n=1, cutoff=0.9)
+            alike = next((known for known in configuration if _are_alike(name, known)), None)
             if alike:
-                yield f"task {task.name!r}: did you mean the task {alike[0]!r} by {name!r}?"
+                yield f"task {task.name!r}: did you mean the task {alike!r} by {name!r}?"
+
+
+def _are_alike(name: str, known: str) -> bool:
+    """Return whether the names differ by a slip of the fingers; by a number, they are meant to."""
+    if name.translate(_WITHOUT_DIGITS) == known.translate(_WITHOUT_DIGITS):
+        return False
+    return sorted(name) == sorted(known) or bool(
+        get_close_matches(name, [known], cutoff=_SAME_BUT_A_LETTER)
+    )
 
 
 def _unknown_runners(

@@ -1,0 +1,162 @@
+"""How the command line shows things: tables and trees, errors in one line, signals."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sysconfig
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from triggers_core.diagnosis import Finding, moment, note, span
+from triggers_core.errors import DispatchError, TriggersError
+from triggers_core.instance import Status, TaskInstance, counted
+from triggers_core.manager import TriggerManager
+
+STYLES = {
+    Status.UNSTARTED: "dim",
+    Status.SCHEDULED: "blue",
+    Status.RUNNING: "bold blue",
+    Status.FINISHED: "green",
+    Status.FAILED: "bold red",
+    Status.ABANDONED: "dim",
+    Status.REPLAYED: "yellow",
+    Status.SKIPPED: "magenta",
+}
+UNBOUNDED_WIDTH = 100_000
+"""Characters of a line that goes to no terminal: a program reads it, and it stays whole."""
+RECORDED_BUT_NOT_SENT = 3
+"""The exit code after a DispatchError: do not do it again."""
+
+
+def out() -> Console:
+    """Return the console on standard output."""
+    return _console(stderr=False)
+
+
+def err() -> Console:
+    """Return the console on standard error."""
+    return _console(stderr=True)
+
+
+def warn(text: str) -> None:
+    """Print a warning on standard error."""
+    err().print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
+
+
+def fail(text: str, code: int = 1) -> NoReturn:
+    """Print an error on standard error, and exit with the code."""
+    err().print(f"[red]error:[/] {escape(text)}", soft_wrap=True)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Turn an error of ours into one line and an exit code."""
+    try:
+        yield
+    except TriggersError as error:
+        fail(str(error), RECORDED_BUT_NOT_SENT if isinstance(error, DispatchError) else 1)
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """Give an event that Ctrl-C or a service manager's SIGTERM sets, so that both end well."""
+    stop = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def instances_table(manager: TriggerManager, instances: Sequence[TaskInstance]) -> Table:
+    """Return the session's instances as a table, the tasks without one below it."""
+    now = manager.storage.now()
+    table = Table("instance", "status", "waits for", "since (UTC)", "attempt", "note")
+    table.title = f"session {escape(manager.session_uid)}"
+    for instance in instances:
+        table.add_row(
+            escape(instance.name),
+            f"[{STYLES[instance.status]}]{instance.status}[/]",
+            escape(_waits_for(manager, instance)),
+            f"{moment(instance.changed_at)} ({span(now - instance.changed_at)})",
+            str(instance.attempt),
+            escape(note(instance, now)),
+        )
+    begun = {instance.task_name for instance in instances}
+    not_begun = [name for name in manager.configuration() if name not in begun]
+    if not_begun:
+        table.caption = f"not begun: {escape(', '.join(not_begun))}"
+    return table
+
+
+def coloured_counts(instances: Sequence[TaskInstance]) -> str:
+    """Return "2 finished, 1 failed", as markup."""
+    by_status = {status: [each for each in instances if each.status is status] for status in Status}
+    return ", ".join(
+        f"[{STYLES[status]}]{counted(each.status for each in found)}[/]"
+        for status, found in by_status.items()
+        if found
+    )
+
+
+def how_many(number: int, what: str) -> str:
+    """Return "1 task", "2 tasks"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def as_tree(finding: Finding, tree: Tree | None = None) -> Tree:
+    """Return the finding, and all that it follows from."""
+    text = Text(finding.text)
+    branch = Tree(text) if tree is None else tree.add(text)
+    for because in finding.because:
+        as_tree(because, branch)
+    if finding.detail:
+        branch.add(Text(finding.detail, style="red"))
+    return branch
+
+
+def as_svg(dot_text: str) -> str:
+    """Return the picture, drawn by Graphviz or by what the extra ``[svg]`` has in its place."""
+    folders = (sysconfig.get_path("scripts"), os.environ.get("PATH", ""))
+    program = shutil.which("dot") or shutil.which("graphviz-pure", path=os.pathsep.join(folders))
+    if program is None:
+        fail("SVG needs Graphviz's dot, or the extra: pip install 'triggers-core[svg]'")
+    drawn = subprocess.run(  # noqa: S603 - a program that was looked up, without a shell
+        [program, "-Tsvg"], input=dot_text, capture_output=True, encoding="utf-8", check=False
+    )
+    if drawn.returncode:
+        fail(f"{program}: {drawn.stderr}")
+    return drawn.stdout
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr)
+    if console.is_terminal or "COLUMNS" in os.environ:
+        return console
+    return Console(stderr=stderr, width=UNBOUNDED_WIDTH)
+
+
+def _waits_for(manager: TriggerManager, instance: TaskInstance) -> str:
+    if not instance.waits_for:
+        return ""
+    config = manager.task_config(instance)
+    awaited = ", ".join(sorted(instance.waits_for & config.awaited))
+    unless = ", ".join(sorted(instance.waits_for - config.awaited))
+    return f"{awaited}; unless {unless}" if unless else awaited
