@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from triggers_conformance.bench import GROUP
 from triggers_conformance.plugin import Choice
 from triggers_conformance.runner import RunnerConformance, conformance_of
 from triggers_conformance.storage import StorageConformance
@@ -22,11 +23,19 @@ def runner_checks(choice: Choice) -> type[RunnerConformance] | None:
     """Return the checks of the chosen runner, or None where none is chosen.
 
     Raises:
-        pytest.UsageError: the harness cannot be had, or is for another runner.
+        pytest.UsageError: no such runner is installed; or the harness cannot be had, or is for
+            another runner.
     """
     if choice.runner is None:
         return None
     if choice.harness is None:
+        installed = Plugins().runners.names()
+        if choice.runner not in installed:
+            raise pytest.UsageError(
+                f"no distribution has the entry point {choice.runner!r} in the group {GROUP!r} "
+                f"(installed: {', '.join(installed) or 'none'}); install it, or give a --harness "
+                "whose runner_class is the runner"
+            )
         return conformance_of(choice.runner)
     found = _harness(choice, RunnerConformance)
     if getattr(found, "runner_name", None) != choice.runner:
@@ -38,13 +47,20 @@ def storage_checks(choice: Choice) -> type[StorageConformance] | None:
     """Return the checks of the chosen storage, or None where none is chosen.
 
     Raises:
-        pytest.UsageError: a storage that needs a URL is chosen by name, or as for runners.
+        pytest.UsageError: no such storage is installed, or one that needs a URL is chosen by
+            name; or as for runners.
     """
     if choice.storage is None:
         return None
     if choice.harness is not None:
         return _harness(choice, StorageConformance)
     scheme, colon, _ = choice.storage.partition(":")
+    installed = Plugins().storages.names()
+    if scheme not in installed:
+        raise pytest.UsageError(
+            f"no storage {scheme!r} is installed (installed: {', '.join(installed)}); install it, "
+            "or give a --harness"
+        )
     if not colon and scheme not in OWN_STORAGES:
         raise pytest.UsageError(
             f"--storage {scheme}: give the URL of an empty one, in which {{folder}} stands for a "

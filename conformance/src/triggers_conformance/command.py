@@ -37,43 +37,57 @@ class Checked:
 
 
 class Collector:
-    """A pytest plugin that keeps what each check came to."""
+    """A pytest plugin that keeps what each rule came to, however many tests it has."""
 
     def __init__(self) -> None:
-        self.checked: dict[str, Checked] = {}
         self.problems: list[str] = []
+        self._rules: dict[str, Checked] = {}
+        self._rule_of_test: dict[str, Checked] = {}
+
+    @property
+    def checks(self) -> list[Checked]:
+        """The rules, in the order of their tests."""
+        return list(self._rules.values())
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
             number, demands = _rule_of(item)
-            self.checked[item.nodeid] = Checked(number, demands, "kept")
+            rule = self._rules.setdefault(number, Checked(number, demands, "kept"))
+            self._rule_of_test[item.nodeid] = rule
 
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
-            self.problems.append(str(report.longrepr))
+    def pytest_exception_interact(
+        self, call: pytest.CallInfo[object], report: pytest.CollectReport | pytest.TestReport
+    ) -> None:
+        if isinstance(report, pytest.CollectReport) and call.excinfo is not None:
+            is_usage = call.excinfo.errisinstance(pytest.UsageError)
+            self.problems.append(str(call.excinfo.value if is_usage else report.longrepr))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        checked = self.checked[report.nodeid]
+        checked = self._rule_of_test[report.nodeid]
+        if checked.found == "broken":
+            return
         if report.failed:
             checked.found = "broken"
-            checked.message = "\n".join(part for part in (checked.message, _said(report)) if part)
+            checked.message = _said(report)
         elif report.skipped:
             checked.found = "not offered"
             checked.message = _said(report).removeprefix("Skipped: ").removeprefix(NOT_OFFERED)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; return its exit code: 0 where no rule is broken, else 1."""
+    """Run the command; return its exit code: 0 where no rule is broken, 1 where one is, 2 where
+    nothing could be checked."""
     options = _parsed(arguments)
     if not options.json and find_spec("rich") is None:
         sys.exit("the table needs an extra: pip install 'triggers-conformance[cli]'; or --json")
     collector = Collector()
     _run_checks(collector, options)
-    checks = list(collector.checked.values())
-    conforms = bool(checks) and all(check.found != "broken" for check in checks)
+    checks = collector.checks
     if not checks:
         print("\n".join(collector.problems) or "there are no checks", file=sys.stderr)
-    elif options.json:
+        return 2
+    conforms = all(check.found != "broken" for check in checks)
+    if options.json:
         report = {
             options.kind: options.name,
             "conforms": conforms,
@@ -143,6 +157,13 @@ def _said(report: pytest.TestReport) -> str:
     return str(report.longrepr)
 
 
+def _titled(check: Checked) -> str:
+    """Return the message; one that does not say which rule it is about, under its rule."""
+    if check.message.startswith(check.number):
+        return check.message
+    return f"{check.number} is broken: {check.demands}\n{check.message}"
+
+
 def _show(title: str, checks: list[Checked]) -> None:
     from rich.console import Console  # noqa: PLC0415 - in the extra [cli]
     from rich.table import Table  # noqa: PLC0415
@@ -152,10 +173,12 @@ def _show(title: str, checks: list[Checked]) -> None:
     table = Table("rule", "the contract", "found", title=title)
     for check in checks:
         style = STYLES[check.found]
-        table.add_row(check.number, Text(check.demands), Text(check.found, style=style))
+        said = f"\n{check.message}" if check.found == "not offered" else ""
+        demands = Text(check.demands).append(said, style=style)
+        table.add_row(check.number, demands, Text(check.found, style=style))
     console.print(table)
     for check in checks:
         if check.found == "broken":
-            console.print(Text(f"\n{check.message}"))
+            console.print(Text(f"\n{_titled(check)}"), soft_wrap=True)
     counts = {found: sum(check.found == found for check in checks) for found in STYLES}
     console.print(", ".join(f"{count} {found}" for found, count in counts.items()))
