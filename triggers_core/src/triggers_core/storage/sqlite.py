@@ -482,6 +482,12 @@ class _SqliteReader(SessionReader):
 
 
 class _SqliteWork(_SqliteReader, UnitOfWork):
+    def __init__(
+        self, storage: SqliteStorage, connection: sqlite3.Connection, session_uid: str
+    ) -> None:
+        super().__init__(storage, connection, session_uid)
+        self._next_numbers: dict[str, int] = {}  # as they were asked for
+
     def open_session(self, manager_name: str) -> None:
         if self._id == _NO_SESSION:
             self._id = self._insert(
@@ -502,7 +508,7 @@ class _SqliteWork(_SqliteReader, UnitOfWork):
 
     def save(self, instance: TaskInstance) -> None:
         row = encode_instance(instance)
-        if instance.name not in self._row_ids:
+        if instance.name not in self._row_ids and not self._is_new(instance):
             self.instance(instance.task_name, instance.number)
         row_id = self._row_ids.get(instance.name)
         if row_id is None:
@@ -542,6 +548,14 @@ class _SqliteWork(_SqliteReader, UnitOfWork):
             "INSERT INTO events (session_id, event_id, outcome) VALUES (?, ?, ?)",
             (self._id, event_id, to_json(outcome)),
         )
+
+    def next_number(self, task_name: str) -> int:
+        number = self._next_numbers[task_name] = super().next_number(task_name)
+        return number
+
+    def _is_new(self, instance: TaskInstance) -> bool:
+        """Return whether it is known without a look-up that the instance has no row yet."""
+        return instance.number >= self._next_numbers.get(instance.task_name, instance.number + 1)
 
     def _insert(self, query: str, values: tuple[Any, ...]) -> int:
         row_id = self._connection.execute(query, values).lastrowid
