@@ -6,6 +6,7 @@ Everything public is here; a name that is not in ``__all__`` may change without 
 from triggers_core.config import Configuration, TaskConfig
 from triggers_core.errors import (
     ConfigurationError,
+    DamagedStore,
     DispatchError,
     InstanceNotFound,
     InvalidKwargs,
@@ -41,6 +42,7 @@ __all__ = [
     "BaseTaskRunner",
     "Configuration",
     "ConfigurationError",
+    "DamagedStore",
     "DispatchError",
     "FireOutcome",
     "InstanceNotFound",

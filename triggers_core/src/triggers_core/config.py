@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Any
 
 from triggers_core.errors import ConfigurationError, InvalidKwargs, InvalidName
-from triggers_core.kwargs import encode_json, to_json
-from triggers_core.names import check_name
+from triggers_core.kwargs import encode_json, from_json, to_json
+from triggers_core.names import check_name, shown
 
 DIRECTIVES = ("after", "run", "andEvery", "unless", "withParams", "using")
 
@@ -162,8 +162,12 @@ class Configuration(Mapping[str, TaskConfig]):
 
     @classmethod
     def from_json(cls, text: str) -> Configuration:
-        """Return the configuration that :meth:`to_json` wrote."""
-        return cls.parse(json.loads(text), _claimed_before)
+        """Return the configuration that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError, RecursionError: it did not write this.
+        """
+        return cls.parse(from_json(text), _claimed_before)
 
     def to_json(self) -> str:
         """Return the text that storages keep; :attr:`digest` is made from it."""
@@ -214,18 +218,20 @@ def _trigger_names(task_name: str, directive: str, value: Any) -> tuple[str, ...
     where = f"task {task_name!r}, directive {directive!r}"
     if isinstance(value, str):
         raise ConfigurationError(
-            f"{where}: expected a list of trigger names, not the bare string {value!r}; "
-            f"write [{value!r}]"
+            f"{where}: expected a list of trigger names, not the bare string {shown(value)}; "
+            f"write [{shown(value)}]"
         )
     if not isinstance(value, (list, tuple)) or not value:
         raise ConfigurationError(
-            f"{where}: expected a list of one or more trigger names, not {value!r}"
+            f"{where}: expected a list of one or more trigger names, not {shown(value)}"
         )
     for name in value:
         _check_name_in(where, name, "trigger")
-    doubled = sorted({name for name in value if value.count(name) > 1})
-    if doubled:
-        raise ConfigurationError(f"{where}: {doubled[0]!r} is listed twice")
+    seen: set[str] = set()
+    for name in value:
+        if name in seen:
+            raise ConfigurationError(f"{where}: {name!r} is listed twice")
+        seen.add(name)
     return tuple(value)
 
 
@@ -237,7 +243,7 @@ def _optional_name(
     where = f"task {task_name!r}, directive {directive!r}"
     value = directives[directive]
     if isinstance(value, (list, tuple)):
-        raise ConfigurationError(f"{where}: expected one {kind} name, not a list: {value!r}")
+        raise ConfigurationError(f"{where}: expected one {kind} name, not a list: {shown(value)}")
     return _check_name_in(where, value, kind)
 
 
@@ -267,7 +273,7 @@ def _params(task_name: str, value: Any) -> Mapping[str, Mapping[str, Any]]:
     for key, kwargs in value.items():
         if not isinstance(kwargs, Mapping):
             raise ConfigurationError(
-                f"{where}: expected a mapping of kwargs for {key!r}, not {kwargs!r}"
+                f"{where}: expected a mapping of kwargs for {shown(key)}, not {shown(kwargs)}"
             )
     copied: dict[str, dict[str, Any]] = _json_copy(
         where, {key: dict(kwargs) for key, kwargs in value.items()}
@@ -280,7 +286,7 @@ def _extra(
 ) -> Any:
     if not isinstance(directive, str):
         raise ConfigurationError(
-            f"task {task_name!r}: a directive's name must be a str, not {directive!r}"
+            f"task {task_name!r}: a directive's name must be a str, not {shown(directive)}"
         )
     where = f"task {task_name!r}, directive {directive!r}"
     copied = _json_copy(where, value)

@@ -78,6 +78,13 @@ class OutcomeUnknown(StorageError):
     """
 
 
+class DamagedStore(StorageError):
+    """What the store keeps is not what triggers wrote: bytes were lost or changed beneath it.
+
+    Trying again does not help. Restore it from a backup, or mend the row that the message names.
+    """
+
+
 class SchemaVersionError(StorageError):
     """The store was written by a newer version of triggers, or by something else."""
 

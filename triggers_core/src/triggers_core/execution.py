@@ -60,9 +60,9 @@ def execute(
     instance = _claim(manager, task_instance, reruns_left)
     if instance is None:
         return None
-    context = TaskContext(manager, instance, _kwargs_for(manager, instance))
     if isinstance(task, Exception):
-        return _fail(context, task)
+        return _fail(TaskContext(manager, instance, {}), task)
+    context = TaskContext(manager, instance, _kwargs_for(manager, instance))
     try:
         with KEEPER.holding(manager, instance):
             result = manager.plugins.hook.triggers_execute(context=context, task=task)

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from triggers_core.errors import InstanceNotFound, InvalidName, InvalidTransition
-from triggers_core.names import check_name
+from triggers_core.names import check_name, shown
 
 
 class Status(str, Enum):
@@ -152,4 +152,6 @@ def split_instance_name(name: str) -> tuple[str, int]:
     try:
         return check_name(task_name, "task"), int(number)
     except InvalidName:
-        raise InstanceNotFound(f"{name!r} is no instance name; one looks like 't_task#0'") from None
+        raise InstanceNotFound(
+            f"{shown(name)} is no instance name; one looks like 't_task#0'"
+        ) from None

@@ -11,12 +11,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from triggers_core.errors import InvalidKwargs
+from triggers_core.names import shown
 
 MAX_DEPTH = 64
 """Levels of nesting; more is taken for a structure that contains itself."""
 
 to_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 """JSON value → compact text, for values that were checked before."""
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number that JSON has")
+    return number
+
+
+from_json = json.JSONDecoder(parse_float=_finite, parse_constant=_finite).decode
+"""Text → JSON value. Raises ValueError or RecursionError for what :data:`to_json` cannot have
+written."""
 
 
 def encode_kwargs(kwargs: Mapping[str, Any] | None, owner: str) -> str:
@@ -89,7 +102,7 @@ def _check(value: Any, owner: str, path: str, depth: int) -> None:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise InvalidKwargs(
-                    f"{owner}: key {key!r}{f' in {path}' if path else ''} is "
+                    f"{owner}: key {shown(key)}{f' in {path}' if path else ''} is "
                     f"{type(key).__name__}; JSON keys must be str"
                 )
             _check(item, owner, f"{path}.{key}" if path else key, depth + 1)

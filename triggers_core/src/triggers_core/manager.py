@@ -10,7 +10,7 @@ from triggers_core.config import Configuration, TaskConfig
 from triggers_core.errors import InstanceNotFound, InvalidKwargs, InvalidTransition, StorageError
 from triggers_core.instance import Status, TaskInstance, split_instance_name
 from triggers_core.kwargs import encode_kwargs
-from triggers_core.names import check_name
+from triggers_core.names import check_name, shown
 from triggers_core.plugins import Plugins, default_plugins
 from triggers_core.storage.base import Storage
 from triggers_core.task import Result, TriggerTask
@@ -70,7 +70,7 @@ class TriggerManager:
         self.storage = storage or self.plugins.storage()
         if not isinstance(self.storage, Storage):
             raise StorageError(
-                f"session {session_uid!r}: expected a triggers_core.Storage, not {storage!r:.80}; "
+                f"session {session_uid!r}: expected a triggers_core.Storage, not {shown(storage)}; "
                 "plugins.open_storage('sqlite:///triggers.db') returns one"
             )
 
@@ -137,7 +137,7 @@ class TriggerManager:
             DispatchError: all of them *are* recorded, and must not be fired again.
         """
         if not isinstance(firings, Iterable):
-            raise InvalidKwargs(f"expected firings to iterate over, not {firings!r:.80}")
+            raise InvalidKwargs(f"expected firings to iterate over, not {shown(firings)}")
         checked = [_checked(*_as_firing(firing)) for firing in firings]
         with change(self) as work:
             return [_fire(work, *firing) for firing in checked]
@@ -256,7 +256,7 @@ class TriggerManager:
 
     def task_config(self, instance: TaskInstance) -> TaskConfig:
         """Return the configuration that an instance lives by."""
-        return self.storage.configuration(instance.config_digest)[instance.task_name]
+        return self.storage.task_config(instance)
 
     def resolve(self, instance: TaskInstance) -> TriggerTask:
         """Return the task that an instance runs.
@@ -271,6 +271,7 @@ class TriggerManager:
 
     def _name_of(self, instance: TaskInstance | str) -> str:
         if not isinstance(instance, TaskInstance):
+            split_instance_name(instance)
             return instance
         if instance.session_uid != self.session_uid:
             raise InstanceNotFound(
@@ -292,7 +293,7 @@ def _as_firing(firing: Any) -> Firing:
         return checked
     raise InvalidKwargs(
         f"a firing is (trigger_name, trigger_kwargs, event_id), the last two optional, "
-        f"not {firing!r:.80}"
+        f"not {shown(firing)}"
     )
 
 

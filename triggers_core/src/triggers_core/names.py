@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 from triggers_core.errors import InvalidName
 
 MAX_NAME_LENGTH = 255
 """Characters. The longest name that every supported database can index."""
+
+
+class _Shown(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 3
+        self.maxdict = 8
+        self.maxstring = self.maxother = 80
+
+    def repr_int(self, x: int, level: int) -> str:
+        try:
+            return super().repr_int(x, level)
+        except ValueError:  # Python refuses to write out numbers as long as that
+            return f"an int of {x.bit_length()} bits"
+
+
+shown = _Shown().repr
+"""Value → how an error shows it: shortened, whatever its size, depth and own ``repr``."""
 
 
 def check_name(name: Any, kind: str) -> str:
@@ -19,9 +38,9 @@ def check_name(name: Any, kind: str) -> str:
             surrogates).
     """
     if not isinstance(name, str):
-        raise InvalidName(f"{kind} name: expected a str, not {type(name).__name__}: {name!r}")
+        raise InvalidName(f"{kind} name: expected a str, not {type(name).__name__}: {shown(name)}")
     if not name or name != name.strip():
-        raise InvalidName(f"{kind} name {name!r} is empty or has spaces at an end; trim it")
+        raise InvalidName(f"{kind} name {shown(name)} is empty or has spaces at an end; trim it")
     if len(name) > MAX_NAME_LENGTH:
         raise InvalidName(
             f"{kind} name {name[:40]!r}… has {len(name)} characters; use at most {MAX_NAME_LENGTH}"

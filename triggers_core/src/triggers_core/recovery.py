@@ -66,7 +66,7 @@ def recover_once(
     recovered = Recovered()
     hold_until = storage.now() + HOLD_SECONDS
     for lost in storage.take_lost(limit=limit, hold_until=hold_until):
-        session_uid, name = lost.instance.session_uid, lost.instance.name
+        session_uid, name = lost.session_uid, lost.name
         done: RecoveredBy | None
         try:
             manager = plugins.managers.load(lost.manager_name)(
@@ -77,6 +77,7 @@ def recover_once(
             _logger.exception("session %r: %s could not be recovered", session_uid, name)
             done = "errors"
         if done is not None:
+            _logger.info("session %r: %s was lost: %s", session_uid, name, done)
             getattr(recovered, done).append((session_uid, name))
     return recovered
 

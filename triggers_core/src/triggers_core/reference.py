@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from triggers_core.errors import InvalidReference, TriggersError
 from triggers_core.instance import TaskInstance, split_instance_name
-from triggers_core.names import check_name
+from triggers_core.names import check_name, shown
 
 if TYPE_CHECKING:
     from triggers_core.manager import TriggerManager
@@ -55,11 +55,11 @@ class Reference:
         if not isinstance(message, Mapping) or set(message) != expected:
             raise InvalidReference(
                 f"expected a mapping with exactly {', '.join(sorted(expected))}, "
-                f"not {message!r:.200}"
+                f"not {shown(message)}"
             )
         attempt = message["attempt"]
         if isinstance(attempt, bool) or not isinstance(attempt, int) or attempt < 1:
-            raise InvalidReference(f"'attempt' must be an int from 1, not {attempt!r:.40}")
+            raise InvalidReference(f"'attempt' must be an int from 1, not {shown(attempt)}")
         try:
             for key in ("manager", "storage", "session"):
                 check_name(message[key], key)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, overload
 
 from triggers_core.errors import ConfigurationError, InvalidKwargs
 from triggers_core.instance import TaskInstance
+from triggers_core.names import shown
 
 if TYPE_CHECKING:
     from triggers_core.manager import TriggerManager
@@ -273,7 +274,7 @@ def check_max_retries(max_retries: Any) -> int:
     is_int = isinstance(max_retries, int) and not isinstance(max_retries, bool)
     if not is_int or not 0 <= max_retries <= MAX_RETRIES:
         raise ConfigurationError(
-            f"max_retries must be an int from 0 to {MAX_RETRIES}, not {max_retries!r}"
+            f"max_retries must be an int from 0 to {MAX_RETRIES}, not {shown(max_retries)}"
         )
     checked: int = max_retries
     return checked
@@ -284,14 +285,14 @@ def check_cooldown(cooldown: Any) -> float:
     is_number = isinstance(cooldown, (int, float)) and not isinstance(cooldown, bool)
     if not is_number or not 0 <= cooldown <= MAX_COOLDOWN:
         raise ConfigurationError(
-            f"cooldown must be seconds from 0 to {MAX_COOLDOWN:.0f}, not {cooldown!r}"
+            f"cooldown must be seconds from 0 to {MAX_COOLDOWN:.0f}, not {shown(cooldown)}"
         )
     return float(cooldown)
 
 
 def _check_on_worker_lost(choice: Any) -> OnWorkerLost:
     if choice not in get_args(OnWorkerLost):
-        raise ConfigurationError(f"on_worker_lost must be 'rerun' or 'fail', not {choice!r}")
+        raise ConfigurationError(f"on_worker_lost must be 'rerun' or 'fail', not {shown(choice)}")
     checked: OnWorkerLost = choice
     return checked
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from triggers_core import join
-from triggers_core.config import TaskConfig
 from triggers_core.dispatch import dispatch
 from triggers_core.errors import DispatchError, InstanceNotFound, StorageError
 from triggers_core.instance import Status, TaskInstance, split_instance_name
-from triggers_core.storage.base import UnitOfWork
+from triggers_core.names import shown
+from triggers_core.storage.base import UnitOfWork, damaged
 
 if TYPE_CHECKING:
     from triggers_core.manager import TriggerManager
@@ -52,9 +52,17 @@ class FireOutcome:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FireOutcome:
-        """Return the outcome that :meth:`to_dict` wrote."""
-        names = {key: tuple(value) for key, value in values.items() if key != "trigger_name"}
-        return cls(trigger_name=values["trigger_name"], **names)
+        """Return the outcome that :meth:`to_dict` wrote, or raise DamagedStore."""
+        try:
+            return cls(
+                trigger_name=values["trigger_name"],
+                **{key: tuple(values[key]) for key in _OUTCOME_LISTS},
+            )
+        except (KeyError, TypeError) as error:
+            raise damaged(f"the outcome of an event, {shown(values)}", repr(error)) from error
+
+
+_OUTCOME_LISTS = tuple(each.name for each in fields(FireOutcome) if each.name != "trigger_name")
 
 
 class Work:
@@ -128,7 +136,9 @@ class Work:
         at = self.at
         taken = [
             self._save(
-                join.take(before, self._config_of(before), trigger_name, trigger_kwargs, at=at),
+                join.take(
+                    before, self._storage.task_config(before), trigger_name, trigger_kwargs, at=at
+                ),
                 before.status,
             )
             for before in self.unit.waiting_for(trigger_name)
@@ -168,9 +178,6 @@ class Work:
                     {**earlier, trigger_name: trigger_kwargs},
                     at=self.at,
                 )
-
-    def _config_of(self, instance: TaskInstance) -> TaskConfig:
-        return self._storage.configuration(instance.config_digest)[instance.task_name]
 
     def _save(self, instance: TaskInstance, old_status: Status | None) -> TaskInstance:
         if instance.status is Status.SCHEDULED:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from triggers_core.storage.base import (
     Storage,
     UnitOfWork,
     decode_instance,
+    decode_object,
     encode_instance,
 )
 from triggers_postgres.schema import render
@@ -188,12 +188,11 @@ class PostgresReader(SessionReader):
 
     def latest_kwargs(self, trigger_names: Iterable[str]) -> dict[str, dict[str, Any]]:
         rows = self._connection.execute(self._statements.latest, (self._id, list(trigger_names)))
-        return {name: json.loads(kwargs) for name, kwargs in rows}
+        return {name: decode_object(kwargs, f"trigger {name!r}") for name, kwargs in rows}
 
     def outcome(self, event_id: str) -> dict[str, Any] | None:
         text = self._first(self._statements.outcome, event_id)
-        found: dict[str, Any] | None = None if text is None else json.loads(text)
-        return found
+        return None if text is None else decode_object(text, f"event {event_id!r}")
 
     def is_active(self) -> bool:
         return self._first(self._statements.active) is not None

@@ -18,7 +18,7 @@ import psycopg
 from psycopg import errors
 
 from triggers_core.errors import OutcomeUnknown, StorageError
-from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage, decode_instance
+from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage
 from triggers_postgres.clock import Reading
 from triggers_postgres.connections import Connection, Connections, pipeline
 from triggers_postgres.schema import check_schema_name, prepare
@@ -161,7 +161,7 @@ class PostgresStorage(Storage):
         # Asked again after a lost answer, it leaves what it took the first time until hold_until.
         rows = self._rows(self._statements.take_lost, values)
         return [
-            LostInstance(manager_name, decode_instance(session_uid, tuple(row)))
+            LostInstance(manager_name, session_uid, tuple(row))
             for manager_name, session_uid, *row in rows
         ]
 

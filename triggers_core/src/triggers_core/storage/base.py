@@ -7,19 +7,19 @@ tests that every implementation must pass.
 
 from __future__ import annotations
 
-import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from math import isfinite
+from typing import Any, ClassVar, NoReturn
 
-from triggers_core.config import Configuration
-from triggers_core.errors import StorageError
+from triggers_core.config import Configuration, TaskConfig
+from triggers_core.errors import DamagedStore
 from triggers_core.instance import Status, TaskInstance
-from triggers_core.kwargs import to_json
-from triggers_core.names import check_name
+from triggers_core.kwargs import from_json, to_json
+from triggers_core.names import check_name, shown
 
 DEFAULT_ALIAS = "default"
 SCHEMA_VERSION = 1
@@ -104,10 +104,27 @@ class UnitOfWork(SessionReader):
 
 @dataclass(frozen=True)
 class LostInstance:
-    """An instance for recovery, and whose session it is in."""
+    """An instance for recovery, and whose session it is in.
+
+    It is kept as its row, so that one which is damaged keeps no other back.
+
+    Attributes:
+        row: the values of :data:`COLUMNS`.
+    """
 
     manager_name: str
-    instance: TaskInstance
+    session_uid: str
+    row: tuple[Any, ...]
+
+    @property
+    def name(self) -> str:
+        """The instance's name."""
+        return f"{self.row[0]}#{self.row[1]}"
+
+    @property
+    def instance(self) -> TaskInstance:
+        """The instance as it stands. Raises DamagedStore."""
+        return decode_instance(self.session_uid, self.row)
 
 
 class Storage(ABC):
@@ -167,14 +184,26 @@ class Storage(ABC):
         May be called inside a transaction of the same thread, and sees what that one wrote.
 
         Raises:
-            StorageError: this store has no configuration of that digest.
+            DamagedStore: this store has no such configuration, or not whole.
         """
         if digest not in self._configurations:
             body = self._configuration_body(digest)
-            if body is None:
-                raise StorageError(f"{self!r} has no configuration {digest!r}")
-            self._configurations[digest] = Configuration.from_json(body)
+            try:
+                self._configurations[digest] = Configuration.from_json(_kept(body))
+            except _UNREADABLE as error:
+                raise damaged(f"configuration {digest!r}", error) from error
         return self._configurations[digest]
+
+    def task_config(self, instance: TaskInstance) -> TaskConfig:
+        """Return the task of the configuration that an instance lives by. Raises as
+        :meth:`configuration` does."""
+        configuration = self.configuration(instance.config_digest)
+        if instance.task_name not in configuration:
+            raise damaged(
+                f"session {instance.session_uid!r}, instance {instance.name}",
+                f"its configuration {instance.config_digest!r} has no such task",
+            )
+        return configuration[instance.task_name]
 
     @abstractmethod
     def _configuration_body(self, digest: str) -> str | None:
@@ -229,7 +258,55 @@ def encode_instance(instance: TaskInstance) -> tuple[Any, ...]:
 
 
 def decode_instance(session_uid: str, row: tuple[Any, ...]) -> TaskInstance:
-    """Return the instance in a row of :data:`COLUMNS`; it shares nothing with other reads."""
+    """Return the instance in a row of :data:`COLUMNS`; it shares nothing with other reads.
+
+    Raises:
+        DamagedStore: :func:`encode_instance` cannot have written such a row.
+    """
+    try:
+        return _decoded_instance(session_uid, row)
+    except _UNREADABLE as error:
+        raise damaged(f"session {session_uid!r}, instance {row[0]}#{row[1]}", error) from error
+
+
+def decode_object(text: Any, what: str) -> dict[str, Any]:
+    """Return the JSON object that was kept for ``what`` ("trigger 'paid'"), or raise
+    DamagedStore."""
+    try:
+        return _object(text)
+    except _UNREADABLE as error:
+        raise damaged(what, error) from error
+
+
+def decode_number(number: Any, what: str) -> int:
+    """Return the number of an instance of ``what`` as it was kept, or raise DamagedStore."""
+    if type(number) is not int or number < 0:
+        raise damaged(what, f"it has an instance number {shown(number)}")
+    return number
+
+
+def decode_session(session_uid: Any, manager_name: Any) -> tuple[str, str]:
+    """Return both as they were kept, or raise DamagedStore."""
+    if not isinstance(session_uid, str) or not isinstance(manager_name, str):
+        raise damaged(f"session {shown(session_uid)}", f"its manager is {shown(manager_name)}")
+    return session_uid, manager_name
+
+
+def damaged(what: str, reason: object) -> DamagedStore:
+    """Return the error that says what of the store cannot be read."""
+    return DamagedStore(
+        f"{what}: what the store keeps of it is damaged ({reason}); nothing was changed. "
+        "Restore the store from a backup, or mend or delete that by hand"
+    )
+
+
+_UNREADABLE = (ValueError, TypeError, RecursionError)
+_LATEST_TIME = 2.0**33
+"""Seconds since the epoch: the year 2242. No time that was meant is later, and the operating
+system cannot wait for one that is much later."""
+
+
+def _decoded_instance(session_uid: str, row: tuple[Any, ...]) -> TaskInstance:
     (
         task_name,
         number,
@@ -246,20 +323,71 @@ def decode_instance(session_uid: str, row: tuple[Any, ...]) -> TaskInstance:
         reruns_left,
         metadata,
     ) = row
+    for count in (number, attempt, reruns_left):
+        if type(count) is not int or count < 0:
+            _refuse(count, "a count")
+    for moment in (not_before, created_at, changed_at, recover_at or 0.0):
+        if type(moment) not in _NUMBERS or not isfinite(moment) or moment > _LATEST_TIME:
+            _refuse(moment, "a time")
     return TaskInstance(
-        session_uid=session_uid,
-        task_name=task_name,
+        session_uid=_text(session_uid),
+        task_name=_text(task_name),
         number=number,
-        config_digest=config_digest,
+        config_digest=_text(config_digest),
         status=Status(status),
         created_at=created_at,
         changed_at=changed_at,
         attempt=attempt,
-        parent=parent,
-        trigger_kwargs=json.loads(trigger_kwargs),
-        waits_for=frozenset(json.loads(waits_for)),
+        parent=None if parent is None else _text(parent),
+        trigger_kwargs=_objects(trigger_kwargs),
+        waits_for=_texts(waits_for),
         not_before=not_before,
         recover_at=recover_at,
         reruns_left=reruns_left,
-        metadata=json.loads(metadata),
+        metadata=_metadata(metadata),
     )
+
+
+_NUMBERS = (int, float)
+
+
+def _kept(body: str | None) -> str:
+    if body is None:
+        raise ValueError("there is none")
+    return _text(body)
+
+
+def _refuse(value: object, expected: str) -> NoReturn:
+    raise ValueError(f"expected {expected}, not {shown(value)}")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else _refuse(value, "text")
+
+
+def _texts(text: Any) -> frozenset[str]:
+    values = from_json(_text(text))
+    if not isinstance(values, list):
+        _refuse(values, "a list")
+    return frozenset(map(_text, values))
+
+
+def _object(text: Any) -> dict[str, Any]:
+    value = from_json(_text(text))
+    return value if isinstance(value, dict) else _refuse(value, "an object")
+
+
+def _objects(text: Any) -> dict[str, dict[str, Any]]:
+    objects = _object(text)
+    for value in objects.values():
+        if not isinstance(value, dict):
+            _refuse(value, "an object")
+    return objects
+
+
+def _metadata(text: Any) -> dict[str, Any]:
+    metadata = _object(text)
+    error = metadata.get("error", {})
+    if not isinstance(error, dict) or (error and not error.keys() >= {"type", "message"}):
+        _refuse(error, "an error's type and message")
+    return metadata

@@ -130,8 +130,8 @@ class MemoryStorage(Storage):
 
     def take_lost(self, *, limit: int, hold_until: float) -> list[LostInstance]:
         with self._turn, self._lock:
-            lost = sorted(self._lost(self.now()), key=lambda item: item.instance.recover_at or 0.0)
-            return [self._held(item, hold_until) for item in lost[:limit]]
+            lost = sorted(self._lost(self.now()), key=lambda item: item[1].recover_at or 0.0)
+            return [self._held(*item, hold_until) for item in lost[:limit]]
 
     def sessions(self) -> Iterator[tuple[str, str]]:
         with self._lock:
@@ -145,17 +145,17 @@ class MemoryStorage(Storage):
             session = self._sessions[session_uid] = session.copy()
         return session
 
-    def _lost(self, now: float) -> Iterator[LostInstance]:
+    def _lost(self, now: float) -> Iterator[tuple[str, TaskInstance]]:
         for uid, session in self._sessions.items():
             for key in session.active:
                 instance = decode_instance(uid, session.rows[key].values)
                 if instance.recover_at is not None and instance.recover_at <= now:
-                    yield LostInstance(session.manager_name, instance)
+                    yield session.manager_name, instance
 
-    def _held(self, lost: LostInstance, hold_until: float) -> LostInstance:
-        held = replace(lost.instance, recover_at=hold_until)
-        self._writable(held.session_uid).put((held.task_name, held.number), _row(held))
-        return replace(lost, instance=held)
+    def _held(self, manager_name: str, lost: TaskInstance, hold_until: float) -> LostInstance:
+        row = _row(replace(lost, recover_at=hold_until))
+        self._writable(lost.session_uid).put((lost.task_name, lost.number), row)
+        return LostInstance(manager_name, lost.session_uid, row.values)
 
     def _configuration_body(self, digest: str) -> str | None:
         return self._bodies.get(digest)

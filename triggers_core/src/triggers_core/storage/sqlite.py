@@ -5,19 +5,17 @@ Write-ahead log, ``BEGIN IMMEDIATE``, a busy timeout, and one connection a threa
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 from weakref import WeakSet
 
 from triggers_core.config import Configuration
-from triggers_core.errors import SchemaVersionError, StorageError
+from triggers_core.errors import DamagedStore, SchemaVersionError, StorageError
 from triggers_core.instance import Status, TaskInstance
 from triggers_core.kwargs import to_json
 from triggers_core.storage.base import (
@@ -28,7 +26,11 @@ from triggers_core.storage.base import (
     SessionReader,
     Storage,
     UnitOfWork,
+    damaged,
     decode_instance,
+    decode_number,
+    decode_object,
+    decode_session,
     encode_instance,
 )
 from triggers_core.storage.forks import call_at_fork
@@ -106,9 +108,15 @@ _UPDATE_INSTANCE = (
 )
 _SELECT_LOST = f"""
 SELECT id, (SELECT manager_name FROM sessions WHERE sessions.id = session_id),
-    (SELECT uid FROM sessions WHERE sessions.id = session_id), {_COLUMNS}
+    (SELECT uid FROM sessions WHERE sessions.id = session_id),
+    {_COLUMNS.replace("recover_at", "? AS held")}
 FROM instances WHERE recover_at <= ? ORDER BY recover_at LIMIT ?
 """
+_LOCKED = "database is locked"
+_NOT_TEXT = "Could not decode to UTF-8"
+_OF_THE_DISK = ("database or disk is full", "disk I/O error")
+"""What SQLite and sqlite3 say; before Python 3.11 an error has no code."""
+
 _NO_SESSION = -1
 _OLDEST_SQLITE = (3, 24)  # the first with ON CONFLICT DO UPDATE
 _PAGE = 1000
@@ -182,20 +190,17 @@ class SqliteStorage(Storage):
             try:
                 yield _SqliteReader(self, connection, session_uid)
             finally:
-                connection.execute("ROLLBACK")
+                _roll_back(connection)
 
     def take_lost(self, *, limit: int, hold_until: float) -> list[LostInstance]:
         with self._writing() as connection:
-            rows = connection.execute(_SELECT_LOST, (self.now(), limit)).fetchall()
+            rows = connection.execute(_SELECT_LOST, (hold_until, self.now(), limit)).fetchall()
             connection.executemany(
                 "UPDATE instances SET recover_at = ? WHERE id = ?",
                 [(hold_until, row_id) for row_id, *_ in rows],
             )
         return [
-            LostInstance(
-                manager_name,
-                replace(decode_instance(session_uid, tuple(row)), recover_at=hold_until),
-            )
+            LostInstance(manager_name, session_uid, tuple(row))
             for _, manager_name, session_uid, *row in rows
         ]
 
@@ -204,8 +209,10 @@ class SqliteStorage(Storage):
         rows = self._sessions_after(_NO_SESSION)
         while rows:
             for _, session_uid, manager_name in rows:
-                yield session_uid, manager_name
-            rows = self._sessions_after(rows[-1][0])
+                yield decode_session(session_uid, manager_name)
+            last, rows = rows[-1][0], self._sessions_after(rows[-1][0])
+            if rows and rows[-1][0] <= last:  # as in a tree whose order is lost, for ever
+                raise damaged(f"SQLite storage {self.path}", "its sessions are out of order")
 
     def close(self) -> None:
         self._connections.close()
@@ -242,8 +249,7 @@ class SqliteStorage(Storage):
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                _roll_back(connection)
                 raise
 
     @contextmanager
@@ -256,11 +262,19 @@ class SqliteStorage(Storage):
                     if connection.is_open:
                         yield connection
                         return
-        except sqlite3.Error as error:
-            raise StorageError(
-                f"SQLite storage {self.path}: {error}; this change was not made, and everything "
-                "committed before stands"
-            ) from error
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> StorageError:
+        said = f"SQLite storage {self.path}: {error}; this change was not made"
+        # SQLite says no more of a damaged file, and sqlite3 not even that if it cannot read it.
+        if type(error) in {sqlite3.DatabaseError, UnicodeDecodeError} or _NOT_TEXT in str(error):
+            return DamagedStore(
+                f"{said}. The file is damaged: restore it from a backup, or save what can be read "
+                "with the command: sqlite3 FILE .recover"
+            )
+        advice = ". Make room on the disk, then do it again" if _is_of_the_disk(error) else ""
+        return StorageError(f"{said}, and everything committed before stands{advice}")
 
     def _connect(self) -> _Connection:
         connection = sqlite3.connect(
@@ -291,7 +305,7 @@ class SqliteStorage(Storage):
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            _roll_back(connection)
             raise
 
     def _has_schema(self, connection: sqlite3.Connection) -> bool:
@@ -309,6 +323,8 @@ class SqliteStorage(Storage):
                 f"{self.path} has schema version {version}, and this triggers-core knows "
                 f"versions up to {SCHEMA_VERSION}: pip install --upgrade triggers-core"
             )
+        if tables and version < 1:
+            raise damaged(f"SQLite storage {self.path}", f"it has schema version {version}")
         return bool(tables)
 
 
@@ -319,10 +335,20 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
+        except sqlite3.OperationalError as error:
+            if _LOCKED not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    # Where it fails by the disk or by damage, SQLite has undone everything by itself.
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    return any(said in str(error) for said in _OF_THE_DISK)
 
 
 class _Connection(sqlite3.Connection):
@@ -442,7 +468,7 @@ class _SqliteReader(SessionReader):
             "ORDER BY number DESC LIMIT 1",
             (self._id, task_name),
         ).fetchone()
-        return found[0] + 1 if found else 0
+        return decode_number(found[0], f"task {task_name!r}") + 1 if found else 0
 
     def latest_kwargs(self, trigger_names: Iterable[str]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
@@ -452,7 +478,7 @@ class _SqliteReader(SessionReader):
                 (self._id, trigger_name),
             ).fetchone()
             if row:
-                found[trigger_name] = json.loads(row[0])
+                found[trigger_name] = decode_object(row[0], f"trigger {trigger_name!r}")
         return found
 
     def outcome(self, event_id: str) -> dict[str, Any] | None:
@@ -460,8 +486,7 @@ class _SqliteReader(SessionReader):
             "SELECT outcome FROM events WHERE session_id = ? AND event_id = ?",
             (self._id, event_id),
         ).fetchone()
-        found: dict[str, Any] | None = json.loads(row[0]) if row else None
-        return found
+        return decode_object(row[0], f"event {event_id!r}") if row else None
 
     def is_active(self) -> bool:
         row = self._connection.execute(

@@ -1,0 +1,659 @@
+"""Hostile input: whatever comes in, one clear error of ours or success; never a hang, never another
+error, never an import of what nobody registered."""
+
+import importlib.abc
+import json
+import math
+import os
+import signal
+import sqlite3
+import struct
+import sys
+from collections import UserDict
+from contextlib import closing, contextmanager, suppress
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from triggers_core import (
+    BaseTaskRunner,
+    DamagedStore,
+    MemoryStorage,
+    Plugins,
+    Reference,
+    SchemaVersionError,
+    SqliteStorage,
+    TriggerManager,
+    TriggersError,
+    execute,
+    hookimpl,
+    trigger_task,
+)
+from triggers_core.config import DIRECTIVES
+from triggers_core.recovery import recover_once
+from triggers_core.storage.base import COLUMNS
+
+HANG_SECONDS = 60
+"""Far more than any example takes."""
+
+FUZZ = settings(
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@contextmanager
+def no_hang():
+    def give_up(*_):
+        raise AssertionError(f"hangs: no answer within {HANG_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(HANG_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(autouse=True)
+def _never_hang():
+    with no_hang():
+        yield
+
+
+class Idle(BaseTaskRunner):
+    name = "idle"
+
+    def run(self, manager, task_instance):
+        """Accept, and do nothing."""
+
+
+class IdleManager(TriggerManager):
+    name = "idle"
+    default_task_runner_name = "idle"
+
+
+class Tasks:
+    @hookimpl
+    def triggers_resolve_task(self, target):
+        return trigger_task(lambda context: {}) if target == "task" else None
+
+
+CONFIGURATION = {
+    "t_each": {"after": ["a"], "andEvery": "each", "run": "task"},
+    "t_one": {"after": ["a"], "run": "task", "withParams": {"a": {"x": 1}}},
+    "t_two": {"after": ["a", "b"], "unless": ["c"], "run": "task"},
+    "t_next": {"after": ["t_one"], "run": "task"},
+}
+
+
+def open_plugins():
+    plugins = Plugins(load_entry_points=False)
+    plugins.use_runner(Idle())
+    plugins.managers.add(IdleManager)
+    plugins.register(Tasks())
+    return plugins
+
+
+def manager_on(storage, uid="s"):
+    return IdleManager(uid, storage=storage, plugins=open_plugins())
+
+
+def fill(storage):
+    """Leave something in every table, and an instance in most statuses."""
+    for uid in ("s", "other"):
+        manager = manager_on(storage, uid)
+        manager.update_configuration(CONFIGURATION)
+        manager.fire("a", {"n": 1, "text": "Zoë"}, event_id="first")
+        manager.fire("each", {"n": 2})
+        execute(manager, manager.instance("t_one#0"))
+        manager.fire("each", {"n": 3}, event_id="second")
+
+
+# What comes in by a call
+
+
+class Unspeakable:
+    """Cannot even be shown."""
+
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+
+def deep(levels):
+    value = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def cyclic():
+    value = {}
+    value["again"] = value
+    return value
+
+
+ODD = [
+    math.nan,
+    -math.inf,
+    b"bytes",
+    {1, 2},
+    ("a",),
+    object(),
+    UserDict(a=1),
+    "\ud800",
+    "a\x00b",
+    2**70,
+    int,
+]
+MONSTERS = {
+    "nested as deep as JSON may be": deep(900),
+    "nested deeper than any repr": deep(100_000),
+    "contains itself": cyclic(),
+    "a number too long to show": 10**5000,
+    "a long text": "x" * 1_000_000,
+    "a long list": [f"a{number}" for number in range(20_000)],
+    "a list of one name": ["a"] * 20_000,
+    "raises when it is shown": Unspeakable(),
+    "holds what raises when it is shown": [Unspeakable()],
+}
+"""What a test's report could not show either."""
+monsters = pytest.mark.parametrize("monster", MONSTERS.values(), ids=MONSTERS)
+NAMES = ["a", "b", "each", "t_one", "t_each", "", " a", "a#0", "task", "idle", "os.system"]
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(NAMES),
+    st.sampled_from(ODD),
+)
+keys = st.one_of(st.text(max_size=8), st.sampled_from(NAMES), st.integers(), st.none())
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4),
+    max_leaves=12,
+)
+NEAR_MISSES = ["afer", "and_every", "After", "withparams", "colour"]
+directives = st.dictionaries(st.sampled_from([*DIRECTIVES, *NEAR_MISSES]) | keys, values)
+good = {"after": ["a"], "run": "task"}
+tasks = st.one_of(
+    values,
+    directives,
+    directives.map(lambda some: {**good, **some}),
+)
+configurations = st.one_of(values, st.dictionaries(st.sampled_from(NAMES) | keys, tasks))
+
+
+def everything(storage):
+    with storage.read("s") as reader:
+        return reader.configuration().to_json(), reader.instances(), reader.latest_kwargs("abc")
+
+
+def refused_or_done(storage, call):
+    """Return whether it was done; if not, nothing is changed and the error says something."""
+    before = everything(storage)
+    try:
+        call()
+    except TriggersError as refusal:
+        error = refusal
+    else:
+        return True
+    assert str(error)
+    assert everything(storage) == before
+    return False
+
+
+@FUZZ
+@given(configurations)
+def test_a_configuration_is_applied_or_refused(configuration):
+    storage = MemoryStorage()
+    manager = manager_on(storage)
+    manager.update_configuration(CONFIGURATION)
+    if refused_or_done(storage, lambda: manager.update_configuration(configuration)):
+        assert refused_or_done(storage, lambda: manager.fire("a"))
+
+
+@FUZZ
+@given(st.one_of(st.sampled_from(NAMES), values), values, st.none() | values)
+def test_a_fire_is_done_or_refused(trigger_name, trigger_kwargs, event_id):
+    storage = MemoryStorage()
+    manager = manager_on(storage)
+    manager.update_configuration(CONFIGURATION)
+
+    def fire():
+        manager.fire(trigger_name, trigger_kwargs, event_id=event_id)
+
+    if refused_or_done(storage, fire):
+        for instance in manager.instances():
+            assert json.loads(json.dumps(instance.trigger_kwargs)) == instance.trigger_kwargs
+
+
+@FUZZ
+@given(values)
+def test_several_firings_are_done_or_refused(firings):
+    storage = MemoryStorage()
+    manager = manager_on(storage)
+    refused_or_done(storage, lambda: manager.fire_many(firings))
+
+
+@monsters
+def test_a_monster_is_applied_or_refused_wherever_it_stands(monster):
+    storage = MemoryStorage()
+    manager = manager_on(storage)
+    manager.update_configuration(CONFIGURATION)
+    manager.fire("b")
+    as_key = monster if isinstance(monster, (str, int, Unspeakable)) else "colour"
+    tasks = [monster, *({**good, directive: monster} for directive in [*DIRECTIVES, *NEAR_MISSES])]
+    tasks += [{**good, as_key: 1}, {**good, "withParams": {"a": monster}}]
+    configurations = [monster, {as_key: good}, *({"t": task} for task in tasks)]
+    firings = [
+        *((name, {}, None) for name in [monster]),
+        *(("a", kwargs, None) for kwargs in [monster, {"x": monster}, {as_key: 1}]),
+        ("a", {}, monster),
+        monster,
+    ]
+    for configuration in configurations:
+        refused_or_done(storage, lambda given=configuration: manager.update_configuration(given))
+    for firing in firings:
+        refused_or_done(storage, lambda given=firing: manager.fire_many([given]))
+    for call in (
+        manager.fire_many,
+        manager.instance,
+        manager.instances,
+        manager.replay_failed_instance,
+        manager.skip_failed_instance,
+        manager.mark_instance_logs_resolved,
+        lambda given: manager_on(storage, given),
+        lambda given: manager.skip_failed_instance("t_one#0", result=given),
+        lambda given: manager.replay_failed_instance("t_one#0", {"a": given}),
+        lambda given: manager.replay_failed_instance("t_one#0", given),
+    ):
+        refused_or_done(storage, lambda call=call: call(monster))
+
+
+# What comes in by a message
+
+
+class Canary(importlib.abc.MetaPathFinder):
+    """Notes every import that is asked for, of what is not imported already."""
+
+    def __init__(self):
+        self.asked_for = []
+
+    def find_spec(self, fullname, path=None, target=None):
+        self.asked_for.append(fullname)
+
+
+@pytest.fixture
+def canary(monkeypatch):
+    canary = Canary()
+    monkeypatch.setattr(sys, "meta_path", [canary, *sys.meta_path])
+    return canary
+
+
+REFERENCE = {
+    "manager": "idle",
+    "storage": "default",
+    "session": "s",
+    "instance": "t_one#0",
+    "attempt": 1,
+}
+IMPORTABLE = ["antigravity", "os:system", "lib2to3.main", "idlelib", "this:s", "xmlrpc.server"]
+fields = st.one_of(values, st.sampled_from([*IMPORTABLE, *REFERENCE.values(), "../../etc/passwd"]))
+messages = st.one_of(
+    values,
+    st.fixed_dictionaries(dict.fromkeys(REFERENCE, fields)),
+    st.dictionaries(st.sampled_from([*REFERENCE, "run", "using", "__class__"]), fields),
+    st.sampled_from(list(REFERENCE)).flatmap(
+        lambda key: fields.map(lambda value: {**REFERENCE, key: value})
+    ),
+)
+
+
+@FUZZ
+@given(messages)
+@example(REFERENCE)
+@example({**REFERENCE, "instance": f"t_one#{'9' * 10_000}"})
+def test_a_message_is_followed_or_refused_and_imports_nothing(canary, message):
+    storage = MemoryStorage()
+    plugins = open_plugins()
+    plugins.add_storage(storage)
+    manager = IdleManager("s", storage=storage, plugins=plugins)
+    manager.update_configuration(CONFIGURATION)
+    manager.fire("a")
+    modules = set(sys.modules)
+    canary.asked_for.clear()
+
+    def follow():
+        execute(*Reference.from_dict(message).open(plugins))
+
+    with suppress(TriggersError):
+        follow()
+    assert canary.asked_for == []
+    assert set(sys.modules) == modules
+
+
+@monsters
+def test_a_monster_in_a_message_is_refused(monster):
+    for message in (monster, {}, *({**REFERENCE, key: monster} for key in REFERENCE)):
+        with suppress(TriggersError):
+            Reference.from_dict(message).open(open_plugins())
+            pytest.fail(f"it was followed, to {message!r}")
+
+
+def test_the_canary_sees_an_import(canary):
+    with suppress(ImportError):
+        __import__("no_such_module_anywhere")
+    assert canary.asked_for == ["no_such_module_anywhere"]
+
+
+# What comes in from the store
+
+
+def use_everything(storage):
+    """Do whatever can be done with a store; return the errors of ours that it gave."""
+    errors = []
+
+    def attempt(call):
+        try:
+            return call()
+        except TriggersError as error:
+            errors.append(error)
+
+    attempt(lambda: list(storage.sessions()))
+    for uid in ("s", "other", "new"):
+        manager = manager_on(storage, uid)
+        attempt(manager.configuration)
+        for instance in attempt(manager.instances) or []:
+            attempt(lambda found=instance, manager=manager: manager.task_config(found))
+        attempt(lambda manager=manager: manager.update_configuration(CONFIGURATION))
+        for trigger_name in ("a", "b", "c", "each"):
+            attempt(lambda name=trigger_name, manager=manager: manager.fire(name, {"n": 4}))
+        attempt(lambda manager=manager: manager.instance("t_one#0"))
+        for event_id in ("first", "second"):
+            attempt(lambda e=event_id, manager=manager: manager.fire("a", event_id=e))
+        for instance in attempt(lambda manager=manager: manager.instances("t_each")) or []:
+            attempt(lambda found=instance, manager=manager: execute(manager, found))
+    storage.advance(1000.0)
+    attempt(lambda: recover_once(storage, plugins=open_plugins()))
+    assert all(map(str, errors))
+    return errors
+
+
+class LateSqliteStorage(SqliteStorage):
+    """SQLite, with a clock to move."""
+
+    ahead = 0.0
+
+    def advance(self, seconds):
+        self.ahead += seconds
+
+    def now(self):
+        return super().now() + self.ahead
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Give the bytes of a store that is whole."""
+    path = tmp_path_factory.mktemp("whole") / "whole.db"
+    storage = LateSqliteStorage(path, synchronous="NORMAL")
+    fill(storage)
+    storage.close()
+    assert [each.name for each in path.parent.iterdir()] == ["whole.db"]
+    return path.read_bytes()
+
+
+@pytest.fixture
+def use_file(tmp_path):
+    """Return a function (bytes) → the errors that a store of these bytes gives."""
+
+    def use(content):
+        for leftover in tmp_path.iterdir():
+            leftover.unlink()
+        path = tmp_path / "store.db"
+        path.write_bytes(content)
+        storage = LateSqliteStorage(path, synchronous="NORMAL")
+        try:
+            return use_everything(storage)
+        finally:
+            storage.close()
+
+    return use
+
+
+HEADER_BYTES = 100
+PAGE_BYTES = 4096
+
+
+@st.composite
+def damage(draw):
+    """Give a function that damages bytes: somewhere, in the header, or at a page's beginning."""
+    kind = draw(st.sampled_from(["anywhere", "header", "page", "cut", "zeros", "swap"]))
+    where = draw(st.floats(0.0, 1.0, exclude_max=True))
+    count = draw(st.integers(1, 12))
+    new = draw(st.binary(min_size=count, max_size=count))
+
+    def apply(content):
+        size, damaged = len(content), bytearray(content)
+        pages = size // PAGE_BYTES
+        page = int(where * pages) * PAGE_BYTES
+        if kind == "cut":
+            return content[: int(where * size)]
+        if kind == "zeros":
+            return content[:page] + bytes(PAGE_BYTES) + content[page + PAGE_BYTES :]
+        if kind == "swap":
+            last = content[-PAGE_BYTES:]
+            return content[:page] + last + content[page + PAGE_BYTES :]
+        start = {"anywhere": where * size, "header": where * HEADER_BYTES, "page": page}[kind]
+        damaged[int(start) : int(start) + count] = new
+        return bytes(damaged[:size])
+
+    return apply
+
+
+@settings(FUZZ, max_examples=300)
+@given(st.lists(damage(), min_size=1, max_size=3))
+def test_a_damaged_file_gives_clear_errors_if_any(whole, use_file, damages):
+    content = whole
+    for apply in damages:
+        content = apply(content)
+    with no_hang():
+        use_file(content)
+
+
+def test_a_whole_file_gives_none(whole, use_file):
+    assert [type(error) for error in use_file(whole)] == []
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_a_file_that_was_cut_says_that_it_is_damaged(whole, use_file, share):
+    errors = use_file(whole[: int(len(whole) * share)])
+    assert any(isinstance(error, DamagedStore) for error in errors)
+
+
+def test_a_schema_that_cannot_be_read_says_that_it_is_damaged(whole, use_file):
+    errors = use_file(whole.replace(b"CREATE TABLE events", b"CREATE TABLE \xff\xfe\xfd\xfcts"))
+    assert errors
+    assert all(isinstance(error, DamagedStore) for error in errors)
+
+
+@pytest.mark.parametrize("version", [-1, 0])
+def test_a_version_that_never_was_says_that_it_is_damaged(whole, use_file, version):
+    user_version = slice(60, 64)
+    content = bytearray(whole)
+    content[user_version] = struct.pack(">i", version)
+    assert all(isinstance(error, DamagedStore) for error in use_file(bytes(content)))
+
+
+def test_a_version_to_come_is_refused_by_every_call(whole, use_file):
+    content = bytearray(whole)
+    content[60:64] = struct.pack(">i", 2**31 - 1)
+    errors = use_file(bytes(content))
+    assert errors
+    assert all(isinstance(error, SchemaVersionError) for error in errors)
+
+
+GARBAGE = [
+    "",
+    "{",
+    "[]",
+    "{}",
+    "null",
+    "7",
+    '"x"',
+    '{"a":',
+    '{"a":{"n":1}',
+    '{"a":7}',
+    '{"a":{"n":NaN}}',
+    '{"a":{"n":1e999}}',
+    '{"error":"x"}',
+    "[" * 100_000,
+    "[7]",
+    "[[]]",
+    "nonsense",
+    "Zoë",
+    b"\xff\xfe",
+    b"{}",
+    -1,
+    7,
+    2**62,
+    1.5,
+    1e300,
+    -1e300,
+]
+TEXT_COLUMNS = {
+    "configurations": ("digest", "body"),
+    "sessions": ("uid", "manager_name", "config_digest"),
+    "instances": COLUMNS,
+    "triggers": ("name", "kwargs", "fired_at"),
+    "events": ("event_id", "outcome"),
+    "waiting": ("trigger_name", "instance_id"),
+}
+cells = st.sampled_from([(table, each) for table in TEXT_COLUMNS for each in TEXT_COLUMNS[table]])
+
+
+@settings(FUZZ, max_examples=400)
+@given(
+    st.lists(st.tuples(cells, st.sampled_from(GARBAGE), st.integers(0, 3)), max_size=2, min_size=1)
+)
+def test_a_damaged_row_gives_clear_errors_if_any(whole, tmp_path, changes):
+    path = tmp_path / f"{os.urandom(4).hex()}.db"
+    path.write_bytes(whole)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        for (table, column), value, skipped in changes:
+            with suppress(sqlite3.IntegrityError):
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ?1 WHERE {column} = "
+                    f"(SELECT {column} FROM {table} LIMIT 1 OFFSET ?2)",
+                    (value, skipped),
+                )
+    storage = LateSqliteStorage(path, synchronous="NORMAL")
+    with no_hang():
+        use_everything(storage)
+    storage.close()
+    path.unlink()
+
+
+ONE_INSTANCE = (
+    "task_name = 't_each' AND number = 0 AND session_id = (SELECT id FROM sessions WHERE uid = 's')"
+)
+
+
+@pytest.fixture
+def spoil(whole, tmp_path):
+    """Return a function (statement, values) → a storage with one instance lost in each session,
+    in which the statement was executed then."""
+    storages = []
+
+    def spoil(statement, values=()):
+        path = tmp_path / "store.db"
+        path.write_bytes(whole)
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE instances SET recover_at = 1.0 WHERE recover_at IS NOT NULL")
+            connection.execute(statement, values)
+        storages.append(LateSqliteStorage(path, synchronous="NORMAL"))
+        return storages[-1]
+
+    yield spoil
+    for storage in storages:
+        storage.close()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("status", "asleep"),
+        ("trigger_kwargs", '{"each":{"n":1'),
+        ("trigger_kwargs", '{"each":1}'),
+        ("trigger_kwargs", '{"each":{"n":NaN}}'),
+        ("metadata", ""),
+        ("metadata", '{"error":{}'),
+        ("metadata", '{"error":"it"}'),
+        ("waits_for", '["b"'),
+        ("waits_for", "{}"),
+        ("attempt", "many"),
+        ("reruns_left", -1),
+        ("changed_at", math.inf),
+        ("not_before", 1e300),
+        ("config_digest", "0" * 64),
+    ],
+)
+def test_a_damaged_instance_is_named_and_keeps_no_other_from_being_recovered(spoil, column, value):
+    storage = spoil(f"UPDATE instances SET {column} = ? WHERE {ONE_INSTANCE}", (value,))
+    manager = manager_on(storage)
+    with pytest.raises(DamagedStore, match="t_each#0|configuration '000"):
+        manager.task_config(manager.instance("t_each#0"))
+
+    recovered = recover_once(storage, plugins=open_plugins())
+    assert set(recovered.dispatched) > {("other", "t_each#0"), ("other", "t_each#1")}
+    assert ("s", "t_each#0") not in recovered.dispatched
+
+
+def test_an_instance_whose_session_is_gone_keeps_no_other_from_being_recovered(spoil):
+    storage = spoil("DELETE FROM sessions WHERE uid = 's'")
+    recovered = recover_once(storage, plugins=open_plugins())
+    assert {uid for uid, _ in recovered.dispatched} == {"other"}
+    assert {uid for uid, _ in recovered.errors} == {None}
+
+
+@pytest.mark.parametrize(
+    ("statement", "use", "named"),
+    [
+        ("UPDATE configurations SET body = substr(body, 1, 99)", "configuration", "configuration"),
+        ("UPDATE configurations SET body = '[]'", "configuration", "configuration"),
+        ("DELETE FROM configurations", "configuration", "configuration"),
+        ("UPDATE triggers SET kwargs = '{' WHERE name = 'a'", "fire each", "trigger 'a'"),
+        ("UPDATE events SET outcome = '{' WHERE event_id = 'first'", "fire first", "event 'first'"),
+        ("UPDATE events SET outcome = '{}'", "fire first", "outcome of an event"),
+        ("UPDATE events SET outcome = '[]'", "fire first", "event 'first'"),
+        ("UPDATE sessions SET manager_name = x'ff00'", "sessions", "session 's'"),
+        ("UPDATE sessions SET uid = CAST(x'ff' AS text) WHERE uid = 'other'", "sessions", "UTF-8"),
+    ],
+)
+def test_what_is_damaged_is_named(spoil, statement, use, named):
+    storage = spoil(statement)
+    manager = manager_on(storage)
+    uses = {
+        "configuration": manager.configuration,
+        "fire each": lambda: manager.fire("each"),
+        "fire first": lambda: manager.fire("a", event_id="first"),
+        "sessions": lambda: list(storage.sessions()),
+    }
+    with pytest.raises(DamagedStore, match=named):
+        uses[use]()
+
+
+def test_sessions_out_of_order_are_not_gone_through_for_ever(spoil, monkeypatch):
+    """As in a tree whose pages point to each other."""
+    storage = spoil("UPDATE sessions SET uid = uid")
+    monkeypatch.setattr(
+        SqliteStorage, "_sessions_after", lambda self, row_id: [(2, "s", "m"), (1, "t", "m")]
+    )
+    with no_hang(), pytest.raises(DamagedStore, match="out of order"):
+        list(storage.sessions())
