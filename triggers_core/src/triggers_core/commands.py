@@ -21,9 +21,8 @@ from rich.table import Column, Table
 from typer.core import TyperGroup
 
 from triggers_core.config import Configuration
-from triggers_core.diagnosis import Facts, explain
-from triggers_core.dispatch import select_runner
-from triggers_core.errors import InstanceNotFound, StorageNotFound, TriggersError
+from triggers_core.diagnosis import explain
+from triggers_core.errors import StorageNotFound, TriggersError
 from triggers_core.graph import to_dot, to_mermaid
 from triggers_core.instance import ACTIVE, Status, TaskInstance
 from triggers_core.lint import lint
@@ -44,6 +43,7 @@ from triggers_core.terminal import (
     stopped_by_signals,
     warn,
 )
+from triggers_core.viewing import facts_of, manager_of, viewer_of
 
 DEFAULT_SESSIONS = 50
 """Lines of ``triggers sessions``."""
@@ -250,7 +250,7 @@ def graph(
     if configuration is not None:
         text = draw(_configuration(context.obj, configuration))
     else:
-        facts = _facts(_viewer(context.obj, storage, str(session)))
+        facts = facts_of(_viewer(context.obj, storage, str(session)))
         text = draw(facts.configuration, facts.instances, fired=facts.fired)
     typer.echo(as_svg(text) if form is Picture.SVG else text, nl=False)
 
@@ -267,7 +267,7 @@ def sessions(
 
     Example: triggers sessions --status failed
     """
-    opened = _storage(context.obj, storage)
+    opened = open_storage(context.obj, storage)
     table = Table(Column("session", overflow="fold"), "manager", "instances")
     for session_uid, manager_name in opened.sessions():
         with opened.read(session_uid) as reader:
@@ -313,7 +313,7 @@ def why(
 
     Example: triggers why case-891 t_archive
     """
-    finding = explain(task, _facts(_viewer(context.obj, storage, session)))
+    finding = explain(task, facts_of(_viewer(context.obj, storage, session)))
     out().print(as_tree(finding))
 
 
@@ -407,7 +407,7 @@ def recover(
 
         triggers recover --once
     """
-    opened = _storage(context.obj, storage, alias)
+    opened = open_storage(context.obj, storage, alias)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if not once:
         with stopped_by_signals() as stop:
@@ -463,7 +463,7 @@ def gc(
 
     Example: triggers gc --days 90 --dry-run
     """
-    opened = _storage(context.obj, storage)
+    opened = open_storage(context.obj, storage)
     found = 0
     console = err()
     for session_uid, manager_name in track(
@@ -498,8 +498,15 @@ def _import(module: str) -> None:
         ) from error
 
 
-def _storage(plugins: Plugins, url: str | None, alias: str = DEFAULT_ALIAS) -> Storage:
-    """Return the storage at the URL, else the one that the application or the environment names."""
+def open_storage(plugins: Plugins, url: str | None, alias: str = DEFAULT_ALIAS) -> Storage:
+    """Return the storage at the URL, else the one that the application or the environment names.
+
+    For a command with a :data:`StorageOption`, a plugin's too.
+
+    Raises:
+        typer.BadParameter: no storage is named.
+        TriggersError: the one that is named cannot be had.
+    """
     if url is not None:
         opened = plugins.open_storage(url, alias=alias)
         plugins.add_storage(opened)
@@ -516,63 +523,12 @@ def _storage(plugins: Plugins, url: str | None, alias: str = DEFAULT_ALIAS) -> S
         ) from error
 
 
-def _manager_name(storage: Storage, session_uid: str) -> str:
-    """Return the name of the session's manager. Raises InstanceNotFound without a session."""
-    with storage.read(session_uid) as reader:
-        name = reader.manager_name()
-    if name is None:
-        raise InstanceNotFound(
-            f"this storage has no session {session_uid!r}; `triggers sessions` lists those it has"
-        )
-    return name
-
-
 def _manager(plugins: Plugins, url: str | None, session_uid: str) -> TriggerManager:
-    """Return the session's own manager, of the class that it was made with."""
-    storage = _storage(plugins, url)
-    manager_class = plugins.managers.load(_manager_name(storage, session_uid), _MANAGER_ADVICE)
-    return manager_class(session_uid, storage=storage, plugins=plugins)
-
-
-_MANAGER_ADVICE = "; --import the application's module that adds it"
-
-
-class _Viewer(TriggerManager):
-    """Looks at a session whose own manager class is not known here."""
+    return manager_of(plugins, open_storage(plugins, url), session_uid)
 
 
 def _viewer(plugins: Plugins, url: str | None, session_uid: str) -> TriggerManager:
-    """Return a manager to look with: the session's own, or else a plain one."""
-    storage = _storage(plugins, url)
-    name = _manager_name(storage, session_uid)
-    manager_class: type[TriggerManager]
-    try:
-        manager_class = plugins.managers.load(name)
-    except TriggersError:
-        manager_class = _Viewer
-    return manager_class(session_uid, storage=storage, plugins=plugins)
-
-
-def _facts(manager: TriggerManager) -> Facts:
-    def runner_of(instance: TaskInstance) -> str:
-        if isinstance(manager, _Viewer):
-            manager.plugins.managers.load(
-                _manager_name(manager.storage, manager.session_uid), _MANAGER_ADVICE
-            )
-        return select_runner(manager, instance).name
-
-    with manager.storage.read(manager.session_uid) as reader:
-        configuration, instances = reader.configuration(), reader.instances()
-        names = {name for task in configuration.values() for name in task.triggers}
-        fired = reader.latest_kwargs(names).keys()
-    return Facts(
-        configuration=configuration,
-        instances=instances,
-        fired=fired,
-        config_of=manager.task_config,
-        runner_of=runner_of,
-        now=manager.storage.now(),
-    )
+    return viewer_of(plugins, open_storage(plugins, url), session_uid)
 
 
 def _delete_if_over(storage: Storage, session_uid: str, manager_name: str, days: float) -> bool:
