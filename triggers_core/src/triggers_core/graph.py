@@ -29,21 +29,80 @@ EdgeKind = Literal["after", "andEvery", "unless"]
 
 
 @dataclass(frozen=True)
-class _Edge:
+class Edge:
+    """What a task waits for, or in ``unless`` what keeps it from running: a trigger or a task."""
+
     source: str
     task: str
     kind: EdgeKind
 
 
 @dataclass(frozen=True)
-class _Node:
-    """A trigger or a task: its id in the picture, its name, a second line and a fill."""
+class Node:
+    """A trigger or a task.
 
-    id: str
+    Attributes:
+        name: unique in the graph.
+        is_task: whether the configuration has a task of that name.
+        states: how many instances stand how; "" for none.
+        status: that of the instance which most needs attention: failed, running, scheduled,
+            unstarted, else the latest; None without any.
+        has_fired: whether it is a trigger that has fired.
+    """
+
     name: str
     is_task: bool
     states: str
-    fill: str | None
+    status: Status | None
+    has_fired: bool
+
+    @property
+    def fill(self) -> str | None:
+        """The colour that says how it stands; None for none."""
+        if self.status is not None:
+            return COLOURS[self.status]
+        return FIRED_COLOUR if self.has_fired else None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A configuration as nodes, the sources of each task before it, and edges between them."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+
+def graph_of(
+    configuration: Configuration,
+    instances: Iterable[TaskInstance] = (),
+    *,
+    fired: Collection[str] = (),
+) -> Graph:
+    """Return the graph that the pictures show.
+
+    Args:
+        instances: those of a session, by number; () for the configuration alone.
+        fired: the triggers that have fired.
+    """
+    edges = tuple(edge for task in configuration.values() for edge in _edges_to(task))
+    names: dict[str, None] = {}
+    for task in configuration.values():
+        names.update(dict.fromkeys(edge.source for edge in _edges_to(task)))
+        names[task.name] = None
+    statuses: dict[str, list[Status]] = {}
+    for instance in instances:
+        statuses.setdefault(instance.task_name, []).append(instance.status)
+    nodes = (
+        Node(
+            name,
+            name in configuration,
+            counted(statuses.get(name, [])),
+            _most_urgent(statuses.get(name, [])),
+            name in fired,
+        )
+        for name in names
+    )
+    return Graph(tuple(nodes), edges)
 
 
 def to_mermaid(
@@ -55,23 +114,27 @@ def to_mermaid(
     """Return a Mermaid flowchart: triggers as rounded boxes, tasks as boxes.
 
     ``andEvery`` is a thick arrow, ``unless`` a dotted one. With a session's instances, a task
-    has the count of each status, and the colour of the one that most needs attention: failed,
-    running, scheduled, unstarted, else its latest.
+    has the count of each status, and the colour of :attr:`Node.status`.
 
     Args:
         fired: the triggers that have fired, which are coloured too.
     """
     arrows = {"after": "-->", "andEvery": "==>|every|", "unless": "-.->|unless|"}
-    nodes = _nodes(configuration, instances, fired)
+    graph = graph_of(configuration, instances, fired=fired)
+    ids = _ids(graph)
     lines = ["flowchart LR"]
-    for node in nodes.values():
+    for node in graph.nodes:
         label = "<br/>".join(filter(None, (_for_mermaid(node.name), node.states)))
-        lines.append(f'    {node.id}["{label}"]' if node.is_task else f'    {node.id}("{label}")')
-    for edge in _edges(configuration):
-        lines.append(f"    {nodes[edge.source].id} {arrows[edge.kind]} {nodes[edge.task].id}")
-    for node in nodes.values():
+        lines.append(
+            f'    {ids[node.name]}["{label}"]'
+            if node.is_task
+            else f'    {ids[node.name]}("{label}")'
+        )
+    for edge in graph.edges:
+        lines.append(f"    {ids[edge.source]} {arrows[edge.kind]} {ids[edge.task]}")
+    for node in graph.nodes:
         if node.fill:
-            lines.append(f"    style {node.id} fill:{node.fill},color:{TEXT_COLOUR}")
+            lines.append(f"    style {ids[node.name]} fill:{node.fill},color:{TEXT_COLOUR}")
     return "\n".join(lines) + "\n"
 
 
@@ -87,66 +150,42 @@ def to_dot(
         "andEvery": ' [style=bold, label="every"]',
         "unless": ' [style=dotted, label="unless"]',
     }
-    nodes = _nodes(configuration, instances, fired)
+    graph = graph_of(configuration, instances, fired=fired)
+    ids = _ids(graph)
     lines = [
         "digraph triggers {",
         "    rankdir=LR;",
         f'    node [fontname="Helvetica", fontcolor="{TEXT_COLOUR}"];',
         f'    edge [fontname="Helvetica", fontsize=10, fontcolor="{TEXT_COLOUR}"];',
     ]
-    for node in nodes.values():
+    for node in graph.nodes:
         label = r"\n".join(filter(None, (_for_dot(node.name), node.states)))
         shape = "box" if node.is_task else "oval"
         fill = f', style=filled, fillcolor="{node.fill}"' if node.fill else ""
-        lines.append(f'    {node.id} [label="{label}", shape={shape}{fill}];')
-    for edge in _edges(configuration):
-        lines.append(f"    {nodes[edge.source].id} -> {nodes[edge.task].id}{styles[edge.kind]};")
+        lines.append(f'    {ids[node.name]} [label="{label}", shape={shape}{fill}];')
+    for edge in graph.edges:
+        lines.append(f"    {ids[edge.source]} -> {ids[edge.task]}{styles[edge.kind]};")
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _edges(configuration: Configuration) -> list[_Edge]:
-    return [edge for task in configuration.values() for edge in _edges_to(task)]
-
-
-def _edges_to(task: TaskConfig) -> list[_Edge]:
-    every: list[_Edge] = [_Edge(task.and_every, task.name, "andEvery")] if task.and_every else []
+def _edges_to(task: TaskConfig) -> list[Edge]:
+    every: list[Edge] = [Edge(task.and_every, task.name, "andEvery")] if task.and_every else []
     return [
-        *(_Edge(name, task.name, "after") for name in task.after if name != task.and_every),
+        *(Edge(name, task.name, "after") for name in task.after if name != task.and_every),
         *every,
-        *(_Edge(name, task.name, "unless") for name in task.unless),
+        *(Edge(name, task.name, "unless") for name in task.unless),
     ]
 
 
-def _nodes(
-    configuration: Configuration, instances: Iterable[TaskInstance], fired: Collection[str]
-) -> dict[str, _Node]:
-    """Return name → node, the sources of each task before it."""
-    names: dict[str, None] = {}
-    for task in configuration.values():
-        names.update(dict.fromkeys(edge.source for edge in _edges_to(task)))
-        names[task.name] = None
-    statuses: dict[str, list[Status]] = {}
-    for instance in instances:
-        statuses.setdefault(instance.task_name, []).append(instance.status)
-    return {
-        name: _Node(
-            f"n{index}",
-            name,
-            name in configuration,
-            counted(statuses.get(name, [])),
-            _fill(statuses.get(name, []), has_fired=name in fired),
-        )
-        for index, name in enumerate(names)
-    }
-
-
-def _fill(statuses: list[Status], *, has_fired: bool) -> str | None:
+def _most_urgent(statuses: list[Status]) -> Status | None:
     for status in _MOST_URGENT_FIRST:
         if status in statuses:
-            return COLOURS[status]
-    if statuses:
-        return COLOURS[statuses[-1]]
-    return FIRED_COLOUR if has_fired else None
+            return status
+    return statuses[-1] if statuses else None
+
+
+def _ids(graph: Graph) -> dict[str, str]:
+    return {node.name: f"n{index}" for index, node in enumerate(graph.nodes)}
 
 
 _MERMAID_CODES = str.maketrans({character: f"#{ord(character)};" for character in '"#&;<>\\`'})
