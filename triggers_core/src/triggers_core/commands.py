@@ -327,7 +327,7 @@ def fire(
 ) -> None:
     """Fire a trigger into a session.
 
-    Example: triggers fire case-891 permit_received --kwargs '{"at": "2026-01-31"}'
+    Example: triggers fire case-891 fee_paid --kwargs '{"euros": 40}'
     """
     manager = _manager(context.obj, storage, session)
     configuration = manager.configuration()
