@@ -1,20 +1,8 @@
 """Every distribution of the workspace builds a wheel that works alone in a clean environment."""
 
 import subprocess
-import sys
-import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-ROOT = Path(__file__).parents[1]
 
 # Runs in the clean environment: prints what it finds wrong, one line each.
 INSPECT = """
@@ -42,74 +30,6 @@ if not any("MIT License" in path.read_text() for path in licenses):
 if distribution.metadata["License-Expression"] != "MIT":
     print("the metadata's license is", distribution.metadata["License-Expression"])
 """
-
-
-@dataclass(frozen=True)
-class Wheel:
-    """A wheel that was built, by the name of its distribution."""
-
-    name: str
-    path: Path
-
-    @property
-    def packages(self) -> set[str]:
-        """What it puts beside its metadata."""
-        with zipfile.ZipFile(self.path) as archive:
-            roots = {Path(name).parts[0] for name in archive.namelist()}
-        return {root for root in roots if not root.endswith(".dist-info")}
-
-
-def distributions() -> Iterator[tuple[str, Path]]:
-    """Yield (name, folder) of every distribution that stands at the root of the workspace."""
-    for pyproject in sorted(ROOT.glob("*/pyproject.toml")):
-        content = tomllib.loads(pyproject.read_text())
-        if "project" in content:
-            yield content["project"]["name"], pyproject.parent
-
-
-DISTRIBUTIONS = dict(distributions())
-
-
-def pip(*arguments):
-    subprocess.run([sys.executable, "-m", "pip", "-q", *arguments], check=True)
-
-
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory):
-    """Name → wheel, of every distribution."""
-    folder = tmp_path_factory.mktemp("wheels")
-    pip("wheel", "--no-deps", "--no-build-isolation", "-w", folder, *DISTRIBUTIONS.values())
-    return {
-        name: Wheel(name, path)
-        for name in DISTRIBUTIONS
-        for path in folder.glob(f"{name.replace('-', '_')}-*.whl")
-    }
-
-
-@pytest.fixture(scope="module")
-def constraints(wheels, tmp_path_factory):
-    """A constraints file by which siblings are the wheels just built, and never a registry's."""
-    file = tmp_path_factory.mktemp("constraints") / "wheels.txt"
-    file.write_text("".join(f"{name} @ {wheels[name].path.as_uri()}\n" for name in wheels))
-    return file
-
-
-@pytest.fixture(params=DISTRIBUTIONS)
-def wheel(request, wheels):
-    return wheels[request.param]
-
-
-@pytest.fixture
-def python(wheel, constraints, tmp_path):
-    """The interpreter of an environment with nothing but the wheel and what it requires."""
-    environment = tmp_path / "environment"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-    python = environment / "bin" / "python"
-    pip(
-        "--python", python, "install", "--no-compile",
-        "-c", ROOT / "constraints.txt", "-c", constraints, wheel.name,
-    )  # fmt: skip
-    return python
 
 
 def test_a_wheel_holds_its_one_package_alone(wheel):
