@@ -93,11 +93,11 @@ class AsyncioRunner(BaseTaskRunner):
                 raise TimeoutError
 
     def close(self):
-        asyncio.run_coroutine_threadsafe(
-            self._loop.shutdown_default_executor(), self._loop
-        ).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        if self._loop is not None:
+            shut_down = self._loop.shutdown_default_executor()
+            asyncio.run_coroutine_threadsafe(shut_down, self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
 
 
 class ProcessRunner(BaseTaskRunner):
