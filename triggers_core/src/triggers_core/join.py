@@ -7,7 +7,6 @@ results.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from triggers_core.config import TaskConfig
@@ -23,8 +22,7 @@ def take(
     at: float,
 ) -> TaskInstance:
     """Return ``instance`` after it took a trigger that it waits for (F1, F4)."""
-    taken = replace(
-        instance,
+    taken = instance.changed(
         trigger_kwargs={**instance.trigger_kwargs, trigger_name: trigger_kwargs},
         waits_for=instance.waits_for - {trigger_name},
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from triggers_core import join
@@ -182,7 +182,7 @@ class Work:
     def _save(self, instance: TaskInstance, old_status: Status | None) -> TaskInstance:
         if instance.status is Status.SCHEDULED:
             due = max(self.at, instance.not_before)
-            instance = replace(instance, recover_at=due + self._dispatch_timeout)
+            instance = instance.changed(recover_at=due + self._dispatch_timeout)
             self.to_dispatch.append(instance)
         self.keep(instance)
         if instance.status is not old_status:
@@ -221,7 +221,7 @@ def _recover_soon(manager: TriggerManager, instance_names: tuple[str, ...]) -> N
         for name in instance_names:
             instance = unit.instance(*split_instance_name(name))
             if instance is not None and instance.status is Status.SCHEDULED:
-                unit.save(replace(instance, recover_at=recover_at))
+                unit.save(instance.changed(recover_at=recover_at))
 
 
 def _tell(manager: TriggerManager, work: Work, settled: bool) -> None:
