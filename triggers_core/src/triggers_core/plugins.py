@@ -83,6 +83,7 @@ class Plugins:
         self._running: dict[str, BaseTaskRunner] = {}
         self._open: dict[str, Storage] = {}
         self._offered_runners: dict[str, list[str]] = {}
+        self._is_observed = False
         self._building = threading.RLock()  # a runner may be built from another
         self._pluggy = pluggy.PluginManager(PROJECT_NAME)
         self._pluggy.add_hookspecs(hookspecs)
@@ -111,6 +112,7 @@ class Plugins:
             self._pluggy.check_pending()
             self._check_wrappers(plugin)
             self._offer_runners(plugin, registered)
+            self._is_observed = any(map(self.has_hook, OBSERVERS))
         except ValueError as error:
             self._forget(plugin)
             raise PluginError(f"plugin {name or plugin!r}: {error}") from error
@@ -230,6 +232,11 @@ class Plugins:
         advice = "; pip install triggers-postgres" if scheme.startswith("postgres") else ""
         return self.storages.load(scheme, advice).from_url(url, alias=alias)
 
+    @property
+    def is_observed(self) -> bool:
+        """Whether anybody implements an observer."""
+        return self._is_observed
+
     def has_hook(self, hook_name: str) -> bool:
         """Return whether anybody implements the hook, the core's own defaults included."""
         return bool(self._caller(hook_name).get_hookimpls())
@@ -313,6 +320,7 @@ class Plugins:
         if name is None:
             return
         self._pluggy.unregister(plugin)
+        self._is_observed = any(map(self.has_hook, OBSERVERS))
         offered = self._offered_runners.pop(name, [])
         by_others = {each for names in self._offered_runners.values() for each in names}
         for runner_name in set(offered) - by_others:

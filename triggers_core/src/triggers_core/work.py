@@ -204,7 +204,8 @@ def change(manager: TriggerManager) -> Iterator[Work]:
         yield work
         if manager.plugins.has_hook("triggers_settled"):
             settled = any(_ended(*item) for item in work.changed) and not unit.is_active()
-    _tell(manager, work, settled)
+    if manager.plugins.is_observed:
+        _tell(manager, work, settled)
     try:
         dispatch(manager, work.to_dispatch)
     except DispatchError as error:
