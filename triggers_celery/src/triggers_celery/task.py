@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 from celery import Celery, Task
 from celery.exceptions import Ignore, Reject, Retry
+from celery.signals import task_revoked
 from celery.utils.log import get_task_logger
 
 from triggers_celery.message import plugins_in_use, publish
@@ -122,6 +123,20 @@ def as_trigger_task(task: CeleryTriggerTask) -> _Adapter:
 
 
 # What follows are no methods of the task: a class-based task has all names to itself.
+
+
+def _forget_expired(sender: Any, request: Any, expired: bool, **_: Any) -> None:
+    """Let a worker take the message that is sent again in place of one that expired.
+
+    It has the same id, and Celery refuses for hours what it has once found expired.
+    """
+    if expired and isinstance(sender, CeleryTriggerTask):
+        from celery.worker.state import revoked  # noqa: PLC0415 - slow; workers have it already
+
+        revoked.discard(request.id)
+
+
+task_revoked.connect(_forget_expired)
 
 
 def _receive(task: CeleryTriggerTask, message: Any) -> Any:
