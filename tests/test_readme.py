@@ -10,11 +10,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DEADLINE = 60
-WITH_PROGRAMS = ["README.md", "triggers_core/README.md", "triggers_threading/README.md"]
+WITH_PROGRAMS = [
+    "README.md",
+    "triggers_core/README.md",
+    "triggers_threading/README.md",
+    "triggers_celery/README.md",
+]
 DOCUMENTS = [
     *WITH_PROGRAMS,
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "docs/celery.md",
     "docs/decisions.md",
 ]
 
