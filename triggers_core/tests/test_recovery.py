@@ -1,11 +1,16 @@
 """X6 and recovery: what loses its message or its worker is set going again, once."""
 
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
+from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
 from triggers_core import (
     BaseTaskRunner,
@@ -15,6 +20,7 @@ from triggers_core import (
     SqliteStorage,
     Status,
     TriggerManager,
+    commands,
     execute,
     hookimpl,
     trigger_task,
@@ -270,7 +276,12 @@ def test_a_task_may_ask_to_fail_when_its_worker_is_lost(
     clock["ahead"] = ShopManager.lease_duration + 1
 
     assert recover_once(storage, plugins=plugins).failed == [("s", "t_ship#0")]
-    assert names(manager.unresolved_instances()) == [("t_ship#0", "failed")]
+    (failed,) = manager.unresolved_instances()
+    assert names([failed]) == [("t_ship#0", "failed")]
+    assert failed.metadata["error"]["type"] == "WorkerLost"
+    assert "attempt 1" in failed.metadata["error"]["message"]
+    assert "no further attempt" in failed.metadata["error"]["message"]
+    assert outbox.sent == []
 
 
 def test_a_task_that_kills_every_worker_fails_when_its_retries_are_used_up(
@@ -284,6 +295,11 @@ def test_a_task_that_kills_every_worker_fails_when_its_retries_are_used_up(
         recover_once(storage, plugins=plugins)
 
     assert names(manager.instances()) == [("t_ship#0", "replayed"), ("t_ship#1", "failed")]
+    first, second = (each.metadata["error"]["message"] for each in manager.instances())
+    assert "attempt 1" in first
+    assert "no further attempt" not in first
+    assert "attempt 2" in second
+    assert "the task allows no further attempt" in second
     assert outbox.sent == []
 
 
@@ -386,6 +402,48 @@ def test_run_forever_makes_passes_until_it_is_stopped(manager, storage, plugins,
     assert len(outbox.sent) == 1
 
 
+@pytest.mark.parametrize("size", [20, 2000])
+def test_a_pass_on_sqlite_costs_what_it_takes_up_and_nothing_more(tmp_path, plugins, outbox, size):
+    """In instructions of SQLite's machine, with few and with many that are lost, or are not."""
+    storage = SqliteStorage(tmp_path / "store.db", synchronous="NORMAL")
+    manager = ShopManager("s0", storage=storage, plugins=plugins)
+    manager.update_configuration(CONFIGURATION)
+    manager.fire("paid")
+    _copy_session(storage.path, size)
+    with storage.read("s0") as reader:
+        connection = reader._connection
+    instructions = []
+    connection.set_progress_handler(lambda: instructions.append(1), 1)
+    found = recover_once(storage, plugins=plugins, limit=5)
+    connection.set_progress_handler(None, 1)
+    storage.close()
+
+    assert len(found.dispatched) == 5
+    assert 0 < len(instructions) < MOST_INSTRUCTIONS
+
+
+MOST_INSTRUCTIONS = 3000
+"""Of a pass that takes up five; one look at each of 2,000 instances would be more."""
+
+
+def _copy_session(path, copies):
+    """Make copies of the session ``s0``; half of them have an instance that is lost."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE instances SET recover_at = 1e10")
+        for number in range(1, copies):
+            session_id = connection.execute(
+                "INSERT INTO sessions (uid, manager_name, config_digest) "
+                "SELECT ?, manager_name, config_digest FROM sessions WHERE uid = 's0'",
+                (f"s{number}",),
+            ).lastrowid
+            row = connection.execute("SELECT * FROM instances WHERE id = 1").fetchone()
+            columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(instances)")]
+            copy = dict(zip(columns, row, strict=True))
+            copy.update(id=None, session_id=session_id, recover_at=number if number % 2 else 1e10)
+            marks = ", ".join("?" for _ in copy)
+            connection.execute(f"INSERT INTO instances VALUES ({marks})", tuple(copy.values()))
+
+
 def test_sqlite_finds_the_lost_by_an_index(tmp_path):
     storage = SqliteStorage(tmp_path / "store.db")
     storage.take_lost(limit=1, hold_until=0.0)
@@ -398,3 +456,92 @@ def test_sqlite_finds_the_lost_by_an_index(tmp_path):
     storage.close()
 
     assert "USING COVERING INDEX recoverable_instances" in plan[0][3]
+
+
+RECOVER = """
+import sys
+from triggers_core import BaseTaskRunner, Plugins, SqliteStorage, TriggerManager
+from triggers_core.recovery import recover_once
+
+
+class Outbox(BaseTaskRunner):
+    name = "outbox"
+
+    is_first = True
+
+    def run(self, manager, task_instance):
+        print(manager.session_uid, task_instance.name, flush=True)
+        if self.is_first:
+            self.is_first = False
+            sys.stdin.readline()
+
+
+class ShopManager(TriggerManager):
+    name = "shop"
+    default_task_runner_name = "outbox"
+
+
+plugins = Plugins(load_entry_points=False)
+plugins.use_runner(Outbox())
+plugins.managers.add(ShopManager)
+storage = SqliteStorage(sys.argv[1], synchronous="NORMAL")
+while recover_once(storage, plugins=plugins, limit=5).count:
+    pass
+"""
+
+
+def test_many_processes_that_recover_at_once_take_each_instance_once(tmp_path, plugins, outbox):
+    lost = 100
+    storage = SqliteStorage(tmp_path / "store.db", synchronous="NORMAL")
+    manager = ShopManager("s0", storage=storage, plugins=plugins)
+    manager.update_configuration(CONFIGURATION)
+    manager.fire("paid")
+    storage.close()
+    _copy_session(storage.path, 2 * lost)
+
+    command = [sys.executable, "-c", RECOVER, str(storage.path)]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    dispatched = Counter(process.stdout.readline().strip() for process in processes)
+    for process in processes:
+        process.stdin.write("all are amid a pass\n")
+        process.stdin.flush()
+    for process in processes:
+        dispatched.update(process.communicate(timeout=DEADLINE_SECONDS)[0].splitlines())
+
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert dispatched == Counter(f"s{number} t_ship#0" for number in range(1, 2 * lost, 2))
+
+
+def test_the_command_says_what_a_pass_did(manager, storage, plugins, outbox, tasks, clock):
+    plugins.add_storage(storage)
+    manager.fire("paid")
+    die_while_running(tasks, outbox)
+    other = ShopManager("other", storage=storage, plugins=plugins)
+    other.update_configuration(CONFIGURATION)
+    other.fire("paid")
+    outbox.sent.clear()
+    clock["ahead"] = ShopManager.dispatch_timeout + 1
+
+    for expected in (["rerun s t_ship#0", "dispatched other t_ship#0"], []):
+        ran = CliRunner().invoke(commands.build(plugins), ["recover", "--once"])
+        assert ran.exit_code == 0, ran.output
+        told = [" ".join(line.split()) for line in ran.output.replace("│", " ").splitlines()]
+        assert [line for line in told if "#" in line] == sorted(expected)
+    assert sorted(instance.name for _, instance in outbox.sent) == ["t_ship#0", "t_ship#1"]
+
+
+def test_the_command_exits_with_1_where_something_could_not_be_helped(
+    manager, storage, plugins, outbox, clock
+):
+    plugins.add_storage(storage)
+    manager.fire("paid")
+    plugins.managers.remove(ShopManager.name)
+    clock["ahead"] = ShopManager.dispatch_timeout + 1
+
+    ran = CliRunner().invoke(commands.build(plugins), ["recover", "--once"])
+    assert ran.exit_code == 1
+    assert "errors" in ran.output
+    assert "t_ship#0" in ran.output

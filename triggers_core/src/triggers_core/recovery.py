@@ -66,7 +66,7 @@ def recover_once(
     recovered = Recovered()
     hold_until = storage.now() + HOLD_SECONDS
     for lost in storage.take_lost(limit=limit, hold_until=hold_until):
-        session_uid, name = lost.session_uid, lost.name
+        session_uid, name = str(lost.session_uid), lost.name
         done: RecoveredBy | None
         try:
             manager = plugins.managers.load(lost.manager_name)(
@@ -123,7 +123,7 @@ def take_over(manager: TriggerManager, lost: TaskInstance) -> RecoveredBy | None
         if current.status is Status.SCHEDULED:
             work.dispatch_again(current)
             return "dispatched"
-        current = current.with_metadata(error=_WORKER_LOST)
+        current = current.with_metadata(error=_worker_lost(current))
         if current.reruns_left:
             work.replay(current, attempt=current.attempt + 1, config_digest=current.config_digest)
             return "rerun"
@@ -131,8 +131,11 @@ def take_over(manager: TriggerManager, lost: TaskInstance) -> RecoveredBy | None
         return "failed"
 
 
-_WORKER_LOST = {
-    "type": "WorkerLost",
-    "message": "the worker gave no sign of life until the lease ran out",
-    "traceback": "",
-}
+def _worker_lost(instance: TaskInstance) -> dict[str, str]:
+    reruns = "" if instance.reruns_left else "; the task allows no further attempt"
+    return {
+        "type": "WorkerLost",
+        "message": f"attempt {instance.attempt}: the worker gave no sign of life until the lease "
+        f"ran out{reruns}",
+        "traceback": "",
+    }
