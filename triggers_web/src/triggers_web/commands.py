@@ -1,0 +1,69 @@
+"""The command ``triggers web``."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from triggers_core.commands import StorageOption, open_storage
+from triggers_web.app import create_app
+from triggers_web.guard import LOOPBACK, answered_hosts, host_in_url, is_loopback
+
+DEFAULT_PORT = 8765
+TOKEN_BYTES = 32
+
+
+def web(
+    context: typer.Context,
+    storage: StorageOption = None,
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = LOOPBACK,
+    port: Annotated[
+        int, typer.Option(help="The port; 0 for a free one.", min=0, max=65535)
+    ] = DEFAULT_PORT,
+    actions: Annotated[
+        bool, typer.Option("--actions", help="Allow replay and skip, to whoever has the token.")
+    ] = False,
+    allowed_hosts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host",
+            metavar="NAME",
+            help="Answer by this name too, as that of a proxy; may be repeated.",
+        ),
+    ] = None,
+) -> None:
+    """Show sessions in a browser: their graph, live, and why one is stuck. Read-only by default.
+
+    Example: triggers web --storage sqlite:///triggers.db
+    """
+    opened = open_storage(context.obj, storage)
+    next(opened.sessions(), None)  # what cannot be read is told here, and not on every page
+    token = secrets.token_urlsafe(TOKEN_BYTES) if actions else None
+    hosts = [host, *(allowed_hosts or ())]
+    app = create_app(opened, plugins=context.obj, token=token, allowed_hosts=hosts)
+    config = uvicorn.Config(app, host=host, port=port, log_level="warning", server_header=False)
+    listening = config.bind_socket()
+    listening.listen(config.backlog)  # whoever reads the address below can use it at once
+    url = f"http://{host_in_url(host)}:{listening.getsockname()[1]}/"
+    server = uvicorn.Server(config)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # From now on, and not only once it serves; what stops it, it raises again in the end.
+        signal.signal(number, server.handle_exit)
+    _tell(url, token)
+    if not is_loopback(host):
+        typer.echo(
+            f"warning: {host} is no loopback address: whoever reaches it can read every session. "
+            f"It answers by the names {', '.join(answered_hosts(hosts))}; --allow-host adds one",
+            err=True,
+        )
+    server.run(sockets=[listening])
+
+
+def _tell(url: str, token: str | None) -> None:
+    typer.echo(f"sessions are at {url} until Ctrl-C")
+    if token is not None:
+        typer.echo(f"to replay and skip, log in at {url}login with the token {token}")
