@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DISTRIBUTIONS := triggers_core triggers_threading triggers_celery triggers_postgres triggers_web conformance
+DISTRIBUTIONS := triggers_core triggers_threading triggers_celery triggers_postgres triggers_opentelemetry triggers_web conformance
 INSTALLED := $(VENV)/.installed
 
 .PHONY: help demo demo-celery test lint format docs bench clean

@@ -2,6 +2,7 @@
 
 import triggers_celery  # noqa: F401
 import triggers_core  # noqa: F401
+import triggers_opentelemetry  # noqa: F401
 import triggers_postgres  # noqa: F401
 import triggers_threading  # noqa: F401
 import triggers_web  # noqa: F401

@@ -15,6 +15,7 @@ WITH_PROGRAMS = [
     "triggers_core/README.md",
     "triggers_threading/README.md",
     "triggers_celery/README.md",
+    "triggers_opentelemetry/README.md",
 ]
 DOCUMENTS = [
     *WITH_PROGRAMS,
