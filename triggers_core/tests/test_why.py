@@ -134,7 +134,7 @@ def test_the_task_before_it_failed_and_the_advice_can_be_typed(case, runner, tas
 
     assert re.search(r"t_close#0 failed at .* UTC \(0 s ago\): RuntimeError: the register", told)
     assert "it logged WARNING: the register was slow" in told
-    assert "Traceback (most recent call last):" in told
+    assert "\nt_close#0: Traceback (most recent call last):\n" in told
     assert 'raise RuntimeError("the register is down [503]")' in told
     skip, replay = (
         re.search(rf"triggers ({verb} .*)", told)[1].strip() for verb in ("skip", "replay")

@@ -33,13 +33,13 @@ from triggers_core.storage.base import DEFAULT_ALIAS, Storage
 from triggers_core.terminal import (
     RECORDED_BUT_NOT_SENT,
     as_svg,
-    as_tree,
     clear_errors,
     coloured_counts,
     err,
     how_many,
     instances_table,
     out,
+    print_finding,
     stopped_by_signals,
     warn,
 )
@@ -313,8 +313,7 @@ def why(
 
     Example: triggers why case-891 t_archive
     """
-    finding = explain(task, facts_of(_viewer(context.obj, storage, session)))
-    out().print(as_tree(finding))
+    print_finding(explain(task, facts_of(_viewer(context.obj, storage, session))))
 
 
 def fire(

@@ -127,11 +127,11 @@ class _Explainer:
     def instance(self, instance: TaskInstance) -> Finding:
         """Return how it stands, what keeps it there, and what to do."""
         self._explained.add(instance.task_name)
-        error = instance.metadata.get("error", {})
+        traceback = instance.metadata.get("error", {}).get("traceback", "").rstrip()
         return Finding(
             self._state(instance),
             (*self._because(instance), *_logs(instance)),
-            error.get("traceback", "").rstrip(),
+            f"{instance.name}: {traceback}" if traceback else "",
         )
 
     def _not_begun(self, config: TaskConfig) -> Finding:

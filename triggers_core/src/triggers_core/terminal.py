@@ -89,6 +89,7 @@ def instances_table(manager: TriggerManager, instances: Sequence[TaskInstance]) 
     """Return the session's instances as a table, the tasks without one below it."""
     now = manager.storage.now()
     table = Table("instance", "status", "waits for", "since (UTC)", "attempt", "note")
+    table.title_justify = table.caption_justify = "left"
     table.title = f"session {escape(manager.session_uid)}"
     for instance in instances:
         table.add_row(
@@ -121,15 +122,13 @@ def how_many(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def as_tree(finding: Finding, tree: Tree | None = None) -> Tree:
-    """Return the finding, and all that it follows from."""
-    text = Text(finding.text)
-    branch = Tree(text) if tree is None else tree.add(text)
-    for because in finding.because:
-        as_tree(because, branch)
-    if finding.detail:
-        branch.add(Text(finding.detail, style="red"))
-    return branch
+def print_finding(finding: Finding) -> None:
+    """Print the finding with all that it follows from as a tree, and their details below it."""
+    console = out()
+    console.print(_tree(finding))
+    for detail in _details(finding):
+        console.print()
+        console.print(Text(detail, style="red"), soft_wrap=True)
 
 
 def as_svg(dot_text: str) -> str:
@@ -151,6 +150,21 @@ def _console(*, stderr: bool) -> Console:
     if console.is_terminal or "COLUMNS" in os.environ:
         return console
     return Console(stderr=stderr, width=UNBOUNDED_WIDTH)
+
+
+def _tree(finding: Finding, tree: Tree | None = None) -> Tree:
+    text = Text(finding.text)
+    branch = Tree(text) if tree is None else tree.add(text)
+    for because in finding.because:
+        _tree(because, branch)
+    return branch
+
+
+def _details(finding: Finding) -> Iterator[str]:
+    if finding.detail:
+        yield finding.detail
+    for because in finding.because:
+        yield from _details(because)
 
 
 def _waits_for(manager: TriggerManager, instance: TaskInstance) -> str:
