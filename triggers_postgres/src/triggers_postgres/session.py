@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Literal
 
 from triggers_core.config import Configuration
 from triggers_core.instance import Status, TaskInstance
@@ -96,7 +96,7 @@ class Statements:
         self.record = statement(
             "INSERT INTO {events} (session_id, event_id, outcome) VALUES (%s, %s, %s)"
         )
-        self.take_lost = statement(
+        self._take_lost = (
             # What is under change is not lost: it is skipped, and never waited for.
             """
             WITH lost AS (
@@ -104,7 +104,7 @@ class Statements:
                 FROM {instances} JOIN {sessions} ON sessions.id = instances.session_id
                 WHERE recover_at <= %(now)s
                 ORDER BY recover_at
-                LIMIT %(limit)s
+                LIMIT {limit}
                 FOR UPDATE OF instances, sessions SKIP LOCKED
             ), held AS (
                 UPDATE {instances} SET recover_at = %(hold_until)s
@@ -116,6 +116,7 @@ class Statements:
             SELECT manager_name, uid, {columns} FROM held ORDER BY lost_at
             """
         )
+        self._schema = schema
         self.sessions = statement(
             "SELECT id, uid, manager_name FROM {sessions} WHERE id > %s ORDER BY id LIMIT %s"
         )
@@ -127,6 +128,11 @@ class Statements:
             statement("DELETE FROM {events} WHERE session_id = %s"),
             statement("DELETE FROM {sessions} WHERE id = %s"),
         )
+
+    def take_lost(self, limit: int) -> bytes:
+        """Return the statement that takes so many. It says the number itself: for one that is a
+        parameter the server may plan to look at each instance there is."""
+        return render(self._take_lost, self._schema, columns=_COLUMNS, limit=Literal(limit))
 
 
 class PostgresReader(SessionReader):

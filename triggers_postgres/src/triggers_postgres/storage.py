@@ -18,7 +18,7 @@ import psycopg
 from psycopg import errors
 
 from triggers_core.errors import OutcomeUnknown, StorageError
-from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage
+from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage, damaged
 from triggers_postgres.clock import Reading
 from triggers_postgres.connections import Connection, Connections, pipeline
 from triggers_postgres.schema import check_schema_name, prepare
@@ -159,9 +159,9 @@ class PostgresStorage(Storage):
             yield reader
 
     def take_lost(self, *, limit: int, hold_until: float) -> list[LostInstance]:
-        values = {"now": self.now(), "limit": limit, "hold_until": hold_until}
+        values = {"now": self.now(), "hold_until": hold_until}
         # Asked again after a lost answer, it leaves what it took the first time until hold_until.
-        rows = self._rows(self._statements.take_lost, values)
+        rows = self._rows(self._statements.take_lost(limit), values)
         return [
             LostInstance(manager_name, session_uid, tuple(row))
             for manager_name, session_uid, *row in rows
@@ -235,6 +235,8 @@ class PostgresStorage(Storage):
     def _failures(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeDecodeError as error:
+            raise damaged(f"PostgreSQL storage {self._connections.shown}", error) from error
         except (psycopg.Error, UnicodeEncodeError) as error:
             raise StorageError(
                 f"PostgreSQL storage {self._connections.shown}: {_said(error)}; this change was "
