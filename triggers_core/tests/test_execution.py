@@ -1,6 +1,7 @@
 """The worker's side: rules X1 to X5, and C5 as a task sees it."""
 
 import logging
+import re
 from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from triggers_core import (
     TaskInterruption,
     TriggerTask,
     execute,
+    hookimpl,
     trigger_task,
 )
 
@@ -417,6 +419,43 @@ class TestFailure:
         assert 'raise RuntimeError("out of stock")' in error["traceback"]
         assert error["traceback"].endswith("RuntimeError: out of stock\n")
         assert states(manager) == {"t_ship#0": "failed"}
+
+    def test_the_traceback_begins_in_the_task(self, manager, task, ship, plugins):
+        class Wrapping:
+            @hookimpl(wrapper=True)
+            def triggers_execute(self):
+                return (yield)
+
+        def break_down(context):
+            raise RuntimeError("out of stock")
+
+        plugins.register(Wrapping())
+        task(break_down)
+
+        frames = re.findall("File .*, in (.*)", ship().metadata["error"]["traceback"])
+
+        assert frames == ["break_down"]
+
+    def test_the_traceback_is_whole_where_the_task_was_not_reached(self, task, ship, plugins):
+        class Faulty:
+            @hookimpl(tryfirst=True)
+            def triggers_execute(self):
+                raise RuntimeError("no room")
+
+        plugins.register(Faulty())
+        task(lambda context: None)
+
+        frames = re.findall("File .*, in (.*)", ship().metadata["error"]["traceback"])
+
+        assert (frames[0], frames[-1]) == ("execute", "triggers_execute")
+
+    def test_the_traceback_is_whole_where_the_task_cannot_be_called(self, task, ship):
+        task(lambda: None)
+
+        error = ship().metadata["error"]
+
+        assert error["type"] == "TypeError"
+        assert re.findall("File .*, in (.*)", error["traceback"])[-1] == "run"
 
     def test_the_cause_is_in_the_traceback(self, task, ship):
         def run(context):

@@ -13,6 +13,7 @@ from triggers_core.errors import InvalidKwargs, MaxRetriesExceeded
 from triggers_core.instance import Status, TaskInstance
 from triggers_core.kwargs import encode_kwargs, merge_kwargs
 from triggers_core.lease import KEEPER
+from triggers_core.plugins import RUN_TASK
 from triggers_core.task import (
     RetryRequested,
     SkipRequested,
@@ -23,6 +24,8 @@ from triggers_core.task import (
 from triggers_core.work import Work, change
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from triggers_core.manager import TriggerManager
 
     ResolveTask = Callable[[TriggerManager, TaskInstance], TriggerTask]
@@ -205,8 +208,23 @@ def _described(error: BaseException) -> dict[str, str]:
     return {
         "type": type(error).__name__,
         "message": _text(error),
-        "traceback": "".join(traceback.format_exception(error)),
+        "traceback": "".join(
+            traceback.format_exception(type(error), error, _from_the_task_on(error))
+        ),
     }
+
+
+def _from_the_task_on(error: BaseException) -> TracebackType | None:
+    """Return the traceback without the framework's own steps to the task; whole, if the error
+    did not come from there."""
+    step, is_reached = error.__traceback__, False
+    while step is not None:
+        module = step.tb_frame.f_globals.get("__name__")
+        if is_reached and module != TriggerTask.__module__:
+            return step
+        is_reached = is_reached or step.tb_frame.f_code is RUN_TASK.__code__
+        step = step.tb_next
+    return error.__traceback__
 
 
 def _text(error: BaseException) -> str:

@@ -361,6 +361,10 @@ class _CoreHooks:
         return task.run(context)
 
 
+RUN_TASK = _CoreHooks.triggers_execute
+"""The framework's last step on the way into a task."""
+
+
 def _runner_advice(name: str, asked_by: str) -> str:
     return f"{f', asked for by {asked_by}' if asked_by else ''}; pip install triggers-{name}"
 
