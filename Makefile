@@ -36,6 +36,10 @@ docs: $(VENV)/.docs-installed ## the guide as a site, in site/
 bench: $(INSTALLED) ## speed, as ratios against baselines of the same run
 	@$(BIN)/python benchmarks/spine.py
 
+faults: $(INSTALLED) ## kill, cut and double in real processes; needs Redis, RabbitMQ and PostgreSQL
+	@$(BIN)/python faults/campaign.py $(ARGS)
+	@$(BIN)/python faults/proof.py
+
 clean: ## remove what the other targets made
 	rm -rf $(VENV) site .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 

@@ -1,0 +1,179 @@
+"""Kill, cut, double, delay and skew in real processes; then heal, and look for what is wrong.
+
+Runs every kind of fault on every storage and runner, again and again until so many faults have
+struck, and prints them by kind. Exits with 1 if anything was lost or doubled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import kinds
+import sabotage
+import stage
+
+COUNTS = ("rounds", "faults", "sessions", "executions", "reruns", "exits", "problems")
+
+
+def rounds(
+    seed: str,
+    *,
+    storages: Sequence[str] = kinds.STORAGES,
+    runners: Sequence[str] = kinds.RUNNERS,
+    only: str = "",
+    per_round: int = 16,
+    without: Sequence[str] = (),
+    turn: int = 0,
+) -> Iterator[stage.Round]:
+    """Yield every kind of fault on every storage and runner, turn after turn, for ever.
+
+    Args:
+        only: what a fault's name must have in it.
+        per_round: faults that are to strike in a round; of slow kinds, fewer.
+        without: protections to take out.
+        turn: the first turn.
+    """
+    while True:
+        for storage in storages:
+            for runner in runners:
+                for fault in kinds.kinds_on(storage, runner):
+                    if only in fault:
+                        yield stage.Round(
+                            storage, runner, fault, f"{seed}/{turn}", per_round, tuple(without)
+                        )
+        turn += 1
+
+
+def planned(this: stage.Round) -> str:
+    """Return a round's plan in one line."""
+    plan = this.plan()
+    strikes = ", ".join(f"{pause:.2f} s ({pick:.2f})" for pause, pick in plan.strikes)
+    when = strikes or f"arrivals {', '.join(map(str, plan.arrivals))}"
+    return f"{this.seed:8} {this.storage:11} {this.runner:16} {this.fault:38} {when}"
+
+
+def described(this: stage.Round) -> str:
+    """Return a round in one line."""
+    return (
+        f"{this.seed:8} {this.storage:11} {this.runner:16} {this.fault:38} "
+        f"{this.faults:3} faults {this.executions:5} executions {this.reruns:3} reruns "
+        f"{this.seconds:4.0f} s  {'PROBLEMS' if this.problems else 'ok'}"
+    )
+
+
+def how_to_repeat(this: stage.Round) -> str:
+    """Return the command that plans the same round again."""
+    seed, _, turn = this.seed.rpartition("/")
+    without = "".join(f" --without '{protection}'" for protection in this.without)
+    return (
+        f"python faults/campaign.py --seed {seed} --turn {turn} --storage {this.storage} "
+        f"--runner {this.runner} --only '{this.fault}' --per-round {this.faults_wanted} "
+        f"--faults 1{without}"
+    )
+
+
+def counted(done: list[stage.Round]) -> dict[str, dict[str, int]]:
+    """Return the counts by kind of fault, and of all."""
+    counts: dict[str, dict[str, int]] = {}
+    for this in done:
+        for kind in (this.fault, "all"):
+            row = counts.setdefault(kind, dict.fromkeys(COUNTS, 0))
+            row["rounds"] += 1
+            row["problems"] += len(this.problems)
+            for count in ("faults", "sessions", "executions", "reruns", "exits"):
+                row[count] += getattr(this, count)
+    counts["all"] = counts.pop("all")  # last
+    return counts
+
+
+def table(counts: dict[str, dict[str, int]]) -> str:
+    """Return the counts as a table in Markdown."""
+    lines = [
+        f"| {'fault':38} | " + " | ".join(f"{count:>10}" for count in COUNTS) + " |",
+        f"|:{'-' * 38} | " + " | ".join(f"{'-' * 9}:" for _ in COUNTS) + " |",
+    ]
+    for kind, row in counts.items():
+        cells = " | ".join(f"{row[count]:10}" for count in COUNTS)
+        lines.append(f"| {kind:38} | {cells} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run a campaign, or show what it would be."""
+    options = _parser().parse_args()
+    if not shutil.which("redis-server"):
+        print("there is no redis-server to restart: no such faults on Redis")
+    done: list[stage.Round] = []
+    stop_at = time.monotonic() + options.seconds
+    by_combination: dict[str, int] = collections.Counter()
+    for this in rounds(
+        options.seed,
+        storages=options.storage or kinds.STORAGES,
+        runners=options.runner or kinds.RUNNERS,
+        only=options.only,
+        per_round=options.per_round,
+        without=options.without,
+        turn=options.turn,
+    ):
+        if options.plan:
+            if not this.seed.endswith(f"/{options.turn}"):
+                return 0
+            print(planned(this))
+            continue
+        if sum(each.faults for each in done) >= options.faults or time.monotonic() > stop_at:
+            break
+        stage.run(this)
+        done.append(this)
+        by_combination[f"{this.storage} {this.runner}"] += this.faults
+        print(described(this), flush=True)
+        if this.problems:
+            print("\n".join(f"    {problem}" for problem in this.problems))
+            print(f"    to repeat: {how_to_repeat(this)}", flush=True)
+    counts = counted(done)
+    print(table(counts))
+    print(", ".join(f"{combination}: {faults}" for combination, faults in by_combination.items()))
+    if options.json:
+        report = {"by_fault": counts, "by_combination": by_combination, "rounds": _as_json(done)}
+        options.json.write_text(json.dumps(report, indent=1))
+    return 1 if counts["all"]["problems"] else 0
+
+
+def _as_json(done: list[stage.Round]) -> list[dict[str, Any]]:
+    return [{**asdict(this), "plan": asdict(this.plan())} for this in done]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faults", type=int, default=1000, help="in all, at least")
+    parser.add_argument("--per-round", type=int, default=16, help="faults planned for a round")
+    parser.add_argument("--seed", default="1", help="the same seed plans the same faults")
+    parser.add_argument("--turn", type=int, default=0, help="begin with this turn of all rounds")
+    parser.add_argument("--storage", action="append", choices=kinds.STORAGES)
+    parser.add_argument("--runner", action="append", choices=kinds.RUNNERS)
+    parser.add_argument("--only", default="", help="only faults whose name has this")
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        choices=sabotage.PROTECTIONS,
+        help="take a protection out, to see what is found",
+    )
+    parser.add_argument("--plan", action="store_true", help="print one turn's plan, and do nothing")
+    parser.add_argument("--seconds", type=float, default=7200.0, help="begin no round after")
+    parser.add_argument("--json", type=Path, help="write the counts, plans and rounds here")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

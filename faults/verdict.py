@@ -1,0 +1,121 @@
+"""What must hold when all is healed.
+
+Every join that should have happened has, every cascade happened once, no session is stuck, no
+instance ran twice under one claim, whatever ran again stands in for one whose process was killed
+or frozen or kept from recording, and no error said what is not so.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import kinds
+
+from triggers_core import Status, Storage, TaskInstance
+
+if TYPE_CHECKING:
+    from stage import Round, Stage
+
+FEEDS = ("feed 1", "feed 2")
+SESSIONS_IN_A_WAVE = 6
+WANTED = {"t_join": 1, "t_next": 1, "t_each": 3, "t_last": 3}
+"""Instances of a session, but for those that stand in for a lost one."""
+NOTING_SECONDS = 1.0
+"""By how much the note of a claim, or of a strike, may be later than it."""
+WORKER = "worker"
+
+
+def session_uid(feed: str, wave: int, number: int) -> str:
+    """Return what a feed calls a session."""
+    return f"{feed}, wave {wave}, session {number}"
+
+
+def sessions(storage: Storage) -> dict[str, list[TaskInstance]]:
+    """Return the instances of every session."""
+    found = {}
+    for uid, _ in storage.sessions():
+        with storage.read(uid) as reader:
+            found[uid] = reader.instances()
+    return found
+
+
+def look(stage: Stage, this: Round) -> None:
+    """Count what ran, and list what is wrong."""
+    settings = stage.settings
+    found = sessions(stage.storage)
+    ran = collections.Counter(map(_key, settings.journal("ran")))
+    this.executions = sum(ran.values())
+    this.reruns = sum(bool(each.parent) for instances in found.values() for each in instances)
+    expected = [
+        session_uid(feed, wave, number)
+        for feed in FEEDS
+        for wave in range(settings.progress(feed)[0] + 1)
+        for number in range(SESSIONS_IN_A_WAVE)
+    ]
+    this.sessions = len(expected)
+    explanations = _Explanations(stage, this)
+    for uid in expected:
+        this.problems += _look_at_session(uid, found.get(uid, []), ran, explanations)
+    for lie in settings.journal("lied"):
+        this.problems.append(f"it was made, though the error said: {lie['error']}")
+    for ended in settings.journal("ended"):
+        if ended["name"] == WORKER:  # Celery gives up where it cannot start a pool or reach Redis
+            this.exits += 1
+        else:
+            this.problems.append(f"{ended['name']} ended by itself, with {ended['code']}")
+
+
+def _look_at_session(
+    uid: str,
+    instances: list[TaskInstance],
+    ran: collections.Counter[tuple[str, str]],
+    explanations: _Explanations,
+) -> Iterator[str]:
+    by_name = {instance.name: instance for instance in instances}
+    for task_name, wanted in WANTED.items():
+        of_task = [instance for instance in instances if instance.task_name == task_name]
+        made = sum(instance.parent is None for instance in of_task)
+        finished = sum(instance.status is Status.FINISHED for instance in of_task)
+        if (made, finished) != (wanted, wanted):
+            statuses = {instance.name: str(instance.status) for instance in of_task}
+            yield (
+                f"{uid}: {made} of {task_name} made and {finished} finished, and {wanted} of "
+                f"both wanted: {statuses}"
+            )
+    for instance in instances:
+        times = ran[uid, instance.name]
+        if times > 1:
+            yield f"{uid}: {instance.name} ran {times} times under one claim"
+        if instance.status is Status.FINISHED and not times:
+            yield f"{uid}: {instance.name} finished without having run"
+        if instance.parent and not explanations.explain(by_name[instance.parent]):
+            yield f"{uid}: {instance.name} runs {instance.parent} again for no reason"
+
+
+class _Explanations:
+    """Tells whether an instance had to be run again."""
+
+    def __init__(self, stage: Stage, this: Round) -> None:
+        settings = stage.settings
+        self._gone = {noted["gone"] for noted in settings.journal("gone")}
+        self._claims = {_key(noted): noted for noted in settings.journal("claimed")}
+        self._strikes = [noted["at"] for noted in settings.journal("struck")]
+        self._cuts_a_record = this.fault in kinds.CUTS_A_RECORD
+
+    def explain(self, lost: TaskInstance) -> bool:
+        if lost.metadata.get("error", {}).get("type") != "WorkerLost":
+            return False
+        claim = self._claims.get((lost.session_uid, lost.name))
+        if claim is None:  # its process was gone before it had noted the claim
+            return bool(self._gone) or self._cuts_a_record
+        if self._gone & {claim["pid"], claim["group"]}:
+            return True
+        return self._cuts_a_record and any(
+            claim["at"] - NOTING_SECONDS < at < lost.changed_at for at in self._strikes
+        )
+
+
+def _key(noted: dict[str, Any]) -> tuple[str, str]:
+    return noted["session"], noted["instance"]
