@@ -5,10 +5,14 @@ It is a reference and nothing more, so that a broker holds neither data nor cred
 
 from __future__ import annotations
 
+import logging
+import threading
 import uuid
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from triggers_celery.directive import message_options
@@ -28,6 +32,7 @@ SHORTEST_HOP = 1.0
 
 _NAMESPACE = uuid.UUID("d6a2a1a6-6f2e-4b0e-9f2b-6f0c1f3d7c11")
 _plugins_in_use: ContextVar[Plugins | None] = ContextVar("triggers_celery_plugins", default=None)
+_logger = logging.getLogger(__name__)
 
 
 def publish(
@@ -37,7 +42,8 @@ def publish(
     *,
     countdown: float | None = None,
 ) -> None:
-    """Send the message that runs an instance; in eager mode, run it here and now.
+    """Send the message that runs an instance; in eager mode, run it in this thread: now, or when
+    the eager task that sends it has ended.
 
     Args:
         countdown: seconds; None for what is left of the instance's cooldown.
@@ -47,6 +53,19 @@ def publish(
             retries (``task_publish_retry_policy``).
         TriggersError: in eager mode, the message could not be followed.
     """
+    send = partial(_send, task, manager, instance, countdown)
+    if task.app.conf.task_always_eager:
+        _eager.run(send, f"session {manager.session_uid!r}: {instance.name}")
+    else:
+        send()
+
+
+def _send(
+    task: CeleryTriggerTask,
+    manager: TriggerManager,
+    instance: TaskInstance,
+    countdown: float | None,
+) -> None:
     reference = Reference.to(manager, instance)
     if countdown is None:
         countdown = max(instance.not_before - manager.storage.now(), 0.0)
@@ -54,6 +73,7 @@ def publish(
     with _using(manager.plugins):
         sent = task.apply_async(
             args=[reference.to_dict()],
+            argsrepr=f"({reference.session!r}, {reference.instance!r}, {reference.attempt})",
             task_id=task_id(reference),
             countdown=countdown or None,
             retries=instance.attempt - 1,
@@ -63,6 +83,37 @@ def publish(
         )
     if task.app.conf.task_always_eager and sent.failed():
         raise sent.result
+
+
+class _EagerRuns(threading.local):
+    """What runs in this thread in eager mode, one after the other.
+
+    Were each run inside the one that leads to it, then a long cascade, or many retries, would be
+    a recursion that Python does not allow.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Callable[[], None], str]] | None = None
+
+    def run(self, send: Callable[[], None], what: str) -> None:
+        """Run it and whatever that leads to; or, inside of such a run, leave it to that one."""
+        if self._waiting is not None:
+            self._waiting.append((send, what))
+            return
+        self._waiting = deque()
+        try:
+            send()
+            while self._waiting:
+                send, what = self._waiting.popleft()
+                try:
+                    send()
+                except Exception:
+                    _logger.exception("%s did not run; 'recover' will send it", what)
+        finally:
+            self._waiting = None
+
+
+_eager = _EagerRuns()
 
 
 def task_id(reference: Reference) -> str:
