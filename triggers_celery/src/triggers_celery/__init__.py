@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from triggers_celery.requirement import check_celery
 from triggers_celery.runner import CeleryTaskRunner
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ __all__ = ["CeleryTaskRunner", "CeleryTriggerTask"]
 
 def __getattr__(name: str) -> Any:
     if name == "CeleryTriggerTask":
+        check_celery()
         from triggers_celery.task import CeleryTriggerTask  # noqa: PLC0415 - imports Celery
 
         return CeleryTriggerTask

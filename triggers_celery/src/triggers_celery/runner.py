@@ -5,10 +5,10 @@ This module imports Celery only when a runner is used.
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from triggers_celery.message import publish
+from triggers_celery.requirement import check_celery
 from triggers_core import (
     BaseTaskRunner,
     PluginError,
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from triggers_celery.task import CeleryTriggerTask
-
-OLDEST_CELERY = (5, 4)
 
 
 class CeleryTaskRunner(BaseTaskRunner):
@@ -40,7 +38,7 @@ class CeleryTaskRunner(BaseTaskRunner):
     capabilities: ClassVar[frozenset[str]] = frozenset({"cooldown", "remote"})
 
     def __init__(self, app: Celery | None = None) -> None:
-        _check_celery()
+        check_celery()
         self._app = app
         self._tasks: dict[str, CeleryTriggerTask] = {}
 
@@ -63,19 +61,6 @@ class CeleryTaskRunner(BaseTaskRunner):
         if target not in self._tasks:
             self._tasks[target] = _find_task(target, self._app)
         return self._tasks[target]
-
-
-def _check_celery() -> None:
-    """Raise PluginError unless a Celery that this runner works with is installed."""
-    wanted = ".".join(map(str, OLDEST_CELERY))
-    advice = f"pip install --upgrade 'celery>={wanted}'"
-    try:
-        version = metadata.version("celery")
-    except metadata.PackageNotFoundError:
-        raise PluginError(f"the celery runner needs Celery, which is missing: {advice}") from None
-    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-    if numbers < OLDEST_CELERY:
-        raise PluginError(f"the celery runner needs Celery {wanted}, not {version}: {advice}")
 
 
 def _find_task(name: str, app: Celery | None) -> CeleryTriggerTask:

@@ -1,0 +1,212 @@
+"""What is wrong with a process's Celery is one clear error, which says what to do.
+
+Each case is a process of its own: Celery knows the apps of a process, and so would the next test.
+"""
+
+import json
+import subprocess
+import sys
+from importlib import metadata, util
+from pathlib import Path
+
+import pytest
+
+NEEDED = ["triggers-core", "triggers-celery", "pluggy"]
+FIRE = """
+import json
+from triggers_core import MemoryStorage, Plugins, TriggerManager
+
+def fire(plugins=None):
+    storage = MemoryStorage()
+    plugins = plugins or Plugins()
+    plugins.add_storage(storage)
+    manager = TriggerManager("session", storage=storage, plugins=plugins)
+    manager.update_configuration({"t_ship": {"after": ["go"], "run": "shop.ship"}})
+    try:
+        manager.fire("go")
+    except Exception as error:
+        cause = error.__cause__
+        told = [type(error).__name__, cause and type(cause).__name__, str(error)]
+    else:
+        told = None
+    print(json.dumps([told, [instance.status for instance in manager.instances()]]))
+"""
+EAGER = {"broker_url": "memory://", "task_always_eager": True}
+SHOP = f"""
+from celery import Celery
+from triggers_celery import CeleryTriggerTask
+
+def ship(context):
+    pass
+
+def shop(name="shop", base=CeleryTriggerTask):
+    app = Celery(name)
+    app.conf.update({EAGER})
+    app.task(name="shop.ship", base=base, shared=False)(ship)
+    return app
+"""
+
+
+def python(script, *, cwd, path=()):
+    """Run a script; return the JSON that it prints last. With ``path``, it sees that alone."""
+    options = ["-S"] if path else []
+    environment = {"PYTHONPATH": ":".join(map(str, path))} if path else None
+    ran = subprocess.run(
+        [sys.executable, *options, "-c", script],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def refused(script, cwd, path=()):
+    """Return (type of the error's cause, its message) of a fire that reached no runner."""
+    told, statuses = python(script, cwd=cwd, path=path)
+    assert statuses == ["scheduled"]
+    error, cause, message = told
+    assert error == "DispatchError"
+    assert "do not fire it again" in message
+    return cause, message
+
+
+@pytest.fixture
+def without_celery(tmp_path):
+    """Folders to find modules in, as where triggers-celery was installed and Celery was not."""
+    installed = tmp_path / "installed"
+    installed.mkdir()
+    for name in NEEDED:
+        information = Path(metadata.distribution(name)._path)
+        (installed / information.name).symlink_to(information)
+        package = Path(util.find_spec(name.replace("-", "_")).origin).parent
+        (installed / package.name).symlink_to(package)
+    return [installed]
+
+
+@pytest.fixture
+def with_old_celery(without_celery):
+    """The same, with a Celery that is too old."""
+    information = without_celery[0] / "celery-5.3.6.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: celery\nVersion: 5.3.6\n")
+    return without_celery
+
+
+IMPORT = """
+import json, triggers_celery
+try:
+    triggers_celery.CeleryTriggerTask
+except Exception as error:
+    print(json.dumps([type(error).__name__, str(error)]))
+"""
+
+
+def test_without_celery_a_fire_says_what_to_install(tmp_path, without_celery):
+    cause, message = refused(f"{FIRE}\nfire()", tmp_path, without_celery)
+
+    assert cause == "PluginError"
+    assert "Celery, which is missing: pip install --upgrade 'celery>=5.4'" in message
+
+
+def test_without_celery_an_application_is_told_what_to_install(tmp_path, without_celery):
+    assert python(IMPORT, cwd=tmp_path, path=without_celery) == [
+        "PluginError",
+        "triggers-celery needs Celery, which is missing: pip install --upgrade 'celery>=5.4'",
+    ]
+
+
+def test_without_celery_the_runner_is_listed(tmp_path, without_celery):
+    script = """
+import json
+from triggers_core import Plugins
+print(json.dumps([[each.name, each.problem] for each in Plugins().runners.listing()]))
+"""
+    assert python(script, cwd=tmp_path, path=without_celery) == [["celery", None]]
+
+
+def test_with_an_old_celery_a_fire_says_which_is_needed(tmp_path, with_old_celery):
+    cause, message = refused(f"{FIRE}\nfire()", tmp_path, with_old_celery)
+
+    assert cause == "PluginError"
+    assert "needs Celery 5.4, not 5.3.6: pip install --upgrade 'celery>=5.4'" in message
+
+
+def test_with_an_old_celery_an_application_is_told_which_is_needed(tmp_path, with_old_celery):
+    assert python(IMPORT, cwd=tmp_path, path=with_old_celery) == [
+        "PluginError",
+        "triggers-celery needs Celery 5.4, not 5.3.6: pip install --upgrade 'celery>=5.4'",
+    ]
+
+
+def test_a_process_without_an_app_is_told_to_import_it(tmp_path):
+    cause, message = refused(f"{FIRE}\nfire()", tmp_path)
+
+    assert cause == "TaskNotFound"
+    assert "this process has no Celery app; import the module that makes it" in message
+
+
+def test_a_current_app_that_celery_made_up_is_no_app(tmp_path):
+    script = f"{FIRE}\nimport celery\ncelery.current_app.tasks\nfire()"
+    cause, message = refused(script, tmp_path)
+
+    assert cause == "TaskNotFound"
+    assert "this process has no Celery app" in message
+
+
+def test_an_app_without_the_task_is_named_with_what_to_import(tmp_path):
+    script = f'{FIRE}{SHOP}\napp = Celery("mail")\nfire()'
+    cause, message = refused(script, tmp_path)
+
+    assert cause == "TaskNotFound"
+    assert "the Celery app (mail) has no task 'shop.ship'" in message
+    assert "import the module that defines it, or add the module to the app's 'include'" in message
+
+
+def test_the_modules_that_an_app_includes_are_imported_for_the_task(tmp_path):
+    (tmp_path / "tasks.py").write_text(
+        "from __main__ import CeleryTriggerTask, app, ship\n"
+        "app.task(name='shop.ship', base=CeleryTriggerTask)(ship)\n"
+    )
+    script = f"""{FIRE}{SHOP}
+app = Celery("shop", include=["tasks"])
+app.conf.update({EAGER})
+fire()"""
+
+    assert python(script, cwd=tmp_path) == [None, ["finished"]]
+
+
+def test_a_task_of_two_apps_is_an_error_that_names_both(tmp_path):
+    cause, message = refused(f'{FIRE}{SHOP}\napps = shop("one"), shop("two")\nfire()', tmp_path)
+
+    assert cause == "PluginError"
+    assert "Celery task 'shop.ship' is in two apps (one and two)" in message
+    assert "choose one with plugins.use_runner(CeleryTaskRunner(app))" in message
+
+
+def test_of_two_apps_the_one_that_was_chosen_has_its_task_run(tmp_path):
+    script = f"""{FIRE}{SHOP}
+from triggers_celery import CeleryTaskRunner
+apps = shop("one"), shop("two")
+plugins = Plugins()
+plugins.use_runner(CeleryTaskRunner(apps[1]))
+fire(plugins)"""
+
+    assert python(script, cwd=tmp_path) == [None, ["finished"]]
+
+
+def test_of_two_apps_the_one_that_has_the_task_is_taken(tmp_path):
+    script = f'{FIRE}{SHOP}\napps = Celery("mail"), shop()\nfire()'
+
+    assert python(script, cwd=tmp_path) == [None, ["finished"]]
+
+
+def test_a_plain_celery_task_is_an_error_that_says_how_to_declare_it(tmp_path):
+    script = f"{FIRE}{SHOP}\nfrom celery import Task\napp = shop(base=Task)\nfire()"
+    cause, message = refused(script, tmp_path)
+
+    assert cause == "PluginError"
+    assert "Celery task 'shop.ship' is a plain Celery task" in message
+    assert "declare it with @app.task(base=CeleryTriggerTask)" in message
