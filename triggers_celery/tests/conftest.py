@@ -165,9 +165,11 @@ class Worker:
     def log(self):
         return self._log.read_text()
 
-    def stop(self):
-        """Let it finish what it runs, and end."""
+    def ask_to_stop(self):
+        """Tell it to finish what it runs, and end."""
         self._process.send_signal(signal.SIGTERM)
+
+    def wait_for_end(self):
         try:
             self._process.wait(DEADLINE / 2)
         except subprocess.TimeoutExpired:
@@ -261,10 +263,15 @@ class Shop:
         with closing(sqlite3.connect((storage or self.storage).path)) as connection:
             _wait_until(lambda: connection.execute(query).fetchone()[0], "all tasks to end")
 
+    def ask_workers_to_stop(self):
+        for worker in _live_workers:
+            if worker in self._workers:
+                worker.ask_to_stop()
+
     def close(self):
         for worker in self._workers:
             if worker in _live_workers:
-                worker.stop()
+                worker.wait_for_end()
         self.app.close()
         self.storage.close()
         self.ledger.close()
@@ -281,5 +288,7 @@ def open_shop(tmp_path_factory):
         return shops[-1]
 
     yield open_shop
+    for shop in shops:
+        shop.ask_workers_to_stop()
     for shop in shops:
         shop.close()

@@ -17,6 +17,7 @@ from celery.signals import worker_init, worker_ready
 
 from triggers_celery import CeleryTriggerTask, task
 from triggers_core import SqliteStorage, TriggerManager, default_plugins
+from triggers_core.storage import sqlite
 
 app = Celery("orders")
 app.conf.update(json.loads(os.environ["ORDERS_SETTINGS"]))
@@ -35,6 +36,8 @@ class HastyManager(TriggerManager):
 
 @worker_init.connect
 def register(**_):
+    if "ORDERS_BUSY_TIMEOUT" in os.environ:
+        sqlite.BUSY_TIMEOUT_SECONDS = float(os.environ["ORDERS_BUSY_TIMEOUT"])
     default_plugins().managers.add(HastyManager)
     default_plugins().add_storage(
         SqliteStorage(os.environ["ORDERS_LEDGER"], alias="ledger", synchronous="NORMAL")
@@ -216,6 +219,12 @@ def hang_once(context):
 
 trigger_task(name="orders.hang_once")(hang_once)
 trigger_task(name="orders.hang_or_fail", on_worker_lost="fail")(hang_once)
+
+
+@trigger_task(max_retries=1)
+def kill_itself(context):
+    leave_trace(context)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @trigger_task
