@@ -184,7 +184,8 @@ def test_a_person_who_has_the_token_replays_what_failed(start, page, failed):
 
 
 @needs_chromium
-def test_what_is_read_stays_where_it_is_while_the_page_changes(start, page, permit):
+def test_what_is_read_stays_where_it_is_while_the_page_changes(start, page, make_session):
+    make_session("permit 7", ("applied",), ("fee_paid", {"reason": "no such account\n" * 40}))
     page.goto(re.search(r"http://\S+", start())[0] + "task?session=permit+7&name=t_archive")
     traceback = page.locator(".tail")
     told = page.get_by_text(re.compile(r"t_close#0 failed at"))
