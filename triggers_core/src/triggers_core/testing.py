@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
+from textwrap import indent
 from typing import Any, NoReturn, TypeVar, overload
 
 import pytest
@@ -25,6 +26,8 @@ DEFAULT_TIMEOUT = 30.0
 """Seconds that :meth:`TriggerBench.settle` waits for."""
 
 Manager = TypeVar("Manager", bound=TriggerManager)
+
+_has_failed = pytest.StashKey[bool]()
 
 
 class FrozenClock:
@@ -100,13 +103,27 @@ class TriggerBench:
                 pytest.fail(f"unresolved: {names}\n{dump(manager)}", pytrace=False)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        item.stash[_has_failed] = True
+    return report
+
+
 @pytest.fixture
-def trigger_bench() -> Iterator[TriggerBench]:
-    """Give a :class:`TriggerBench`; at the end, settle it and fail on what is unresolved."""
+def trigger_bench(request: pytest.FixtureRequest) -> Iterator[TriggerBench]:
+    """Give a :class:`TriggerBench`; at the end, settle it and fail on what is unresolved.
+
+    A test that has failed already has shown the session, and is not failed once more.
+    """
     bench = TriggerBench()
     yield bench
     bench.settle()
-    bench.check_resolved()
+    if not request.node.stash.get(_has_failed, False):
+        bench.check_resolved()
 
 
 @pytest.fixture
@@ -128,6 +145,7 @@ def assert_unstarted(
         waits_for: exactly the triggers that it waits for.
         kwargs: exactly the trigger kwargs that it has taken.
     """
+    __tracebackhide__ = True
     instance = _assert_status(manager, name, Status.UNSTARTED, kwargs)
     if waits_for is not None and instance.waits_for != frozenset(waits_for):
         _fail(manager, f"{name} waits for {_set(instance.waits_for)}, not {_set(waits_for)}")
@@ -142,6 +160,7 @@ def assert_finished(
     result: Mapping[str, Any] | None = None,
 ) -> TaskInstance:
     """Assert that the instance finished, with these trigger kwargs and this result; return it."""
+    __tracebackhide__ = True
     instance = _assert_status(manager, name, Status.FINISHED, kwargs)
     if result is not None and instance.metadata["result"] != result:
         _fail(manager, f"{name} returned {instance.metadata['result']!r}, not {result!r}")
@@ -160,6 +179,7 @@ def assert_failed(
     Args:
         error: the exception's class name.
     """
+    __tracebackhide__ = True
     instance = _assert_status(manager, name, Status.FAILED, kwargs)
     found = instance.metadata["error"]["type"]
     if error is not None and found != error:
@@ -171,6 +191,7 @@ def assert_abandoned(
     manager: TriggerManager, name: str, *, kwargs: Mapping[str, Any] | None = None
 ) -> TaskInstance:
     """Assert that the instance was abandoned; return it."""
+    __tracebackhide__ = True
     return _assert_status(manager, name, Status.ABANDONED, kwargs)
 
 
@@ -178,6 +199,7 @@ def assert_skipped(
     manager: TriggerManager, name: str, *, kwargs: Mapping[str, Any] | None = None
 ) -> TaskInstance:
     """Assert that the instance was skipped; return it."""
+    __tracebackhide__ = True
     return _assert_status(manager, name, Status.SKIPPED, kwargs)
 
 
@@ -193,6 +215,7 @@ def assert_replayed(
     Args:
         by: the name of the clone that stands in for it.
     """
+    __tracebackhide__ = True
     instance = _assert_status(manager, name, Status.REPLAYED, kwargs)
     clones = [clone.name for clone in manager.instances() if clone.parent == name]
     if by is not None and clones != [by]:
@@ -202,6 +225,7 @@ def assert_replayed(
 
 def assert_missing(manager: TriggerManager, name: str) -> None:
     """Assert that the session has no such instance."""
+    __tracebackhide__ = True
     try:
         instance = manager.instance(name)
     except InstanceNotFound:
@@ -211,19 +235,25 @@ def assert_missing(manager: TriggerManager, name: str) -> None:
 
 def dump(manager: TriggerManager) -> str:
     """Return the session as text to read in a failure message."""
-    lines = [f"session {manager.session_uid!r}:"]
-    for instance in manager.instances():
-        lines.append(f"  {instance.name}: {instance.status}, attempt {instance.attempt}")
-        if instance.waits_for:
-            lines.append(f"    waits for {_set(instance.waits_for)}")
-        lines.append(f"    took {json.dumps(instance.trigger_kwargs)}")
-        error = instance.metadata.get("error")
-        if error:
-            lines.append(f"    {error['type']}: {error['message']}")
-        lines += [
-            f"    {log['level']}: {log['message']}" for log in instance.metadata.get("logs", ())
-        ]
-    return "\n".join(lines if len(lines) > 1 else [*lines, "  no instances"])
+    told = [_told(instance) for instance in manager.instances()]
+    return "\n".join([f"session {manager.session_uid!r}:", *(told or ["  no instances"])])
+
+
+def _told(instance: TaskInstance) -> str:
+    replays = f", replays {instance.parent}" if instance.parent else ""
+    lines = [f"took {json.dumps(instance.trigger_kwargs)}"]
+    if instance.waits_for:
+        lines.append(f"waits for {_set(instance.waits_for)}")
+    if "result" in instance.metadata:
+        lines.append(f"returned {json.dumps(instance.metadata['result'])}")
+    lines += [f"{log['level']}: {log['message']}" for log in instance.metadata.get("logs", ())]
+    error = instance.metadata.get("error")
+    if error and instance.status is Status.FAILED and error["traceback"]:
+        lines.append(error["traceback"].rstrip())
+    elif error:
+        lines.append(f"{error['type']}: {error['message']}")
+    head = f"  {instance.name}: {instance.status}, attempt {instance.attempt}{replays}"
+    return "\n".join([head, indent("\n".join(lines), "    ")])
 
 
 class _FrozenStorage(MemoryStorage):
@@ -275,6 +305,7 @@ class _BenchHooks:
 def _assert_status(
     manager: TriggerManager, name: str, status: Status, kwargs: Mapping[str, Any] | None
 ) -> TaskInstance:
+    __tracebackhide__ = True
     try:
         instance = manager.instance(name)
     except InstanceNotFound:
@@ -287,6 +318,7 @@ def _assert_status(
 
 
 def _fail(manager: TriggerManager, message: str) -> NoReturn:
+    __tracebackhide__ = True
     raise AssertionError(f"{message}\n{dump(manager)}")
 
 
