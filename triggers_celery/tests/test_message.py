@@ -35,6 +35,7 @@ def test_a_message_is_a_json_reference_and_nothing_more(shop):
             "attempt": 1,
         }
     ]
+    assert message.headers["argsrepr"] == f"('{manager.session_uid}', 't_note#0', 1)"
     everything = repr((message.body, message.headers, message.properties))
     assert "4000-1234" not in everything
     assert str(shop.storage.path) not in everything
