@@ -74,7 +74,6 @@ def _send(
         sent = task.apply_async(
             args=[reference.to_dict()],
             argsrepr=f"({reference.session!r}, {reference.instance!r}, {reference.attempt})",
-            argsrepr=f"({reference.session!r}, {reference.instance!r}, {reference.attempt})",
             task_id=task_id(reference),
             countdown=countdown or None,
             retries=instance.attempt - 1,
