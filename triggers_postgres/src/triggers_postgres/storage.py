@@ -18,7 +18,7 @@ import psycopg
 from psycopg import errors
 
 from triggers_core.errors import OutcomeUnknown, StorageError
-from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage, damaged
+from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage
 from triggers_postgres.clock import Reading
 from triggers_postgres.connections import Connection, Connections, pipeline
 from triggers_postgres.schema import check_schema_name, prepare
@@ -235,8 +235,6 @@ class PostgresStorage(Storage):
     def _failures(self) -> Iterator[None]:
         try:
             yield
-        except UnicodeDecodeError as error:
-            raise damaged(f"PostgreSQL storage {self._connections.shown}", error) from error
         except (psycopg.Error, UnicodeEncodeError) as error:
             raise StorageError(
                 f"PostgreSQL storage {self._connections.shown}: {_said(error)}; this change was "
