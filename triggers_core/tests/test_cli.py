@@ -23,6 +23,7 @@ from triggers_core import (
     TriggerManager,
     commands,
     hookimpl,
+    terminal,
     trigger_task,
 )
 
@@ -356,6 +357,27 @@ class TestWatch:
         assert watched.exit_code == 0
         assert rows(watched.stdout)[1][:2] == ["t_close#0", "unstarted"]
 
+    def test_it_looks_again_until_then(self, case, triggers, runner, tasks, monkeypatch):
+        tasks["close"] = tasks["archive"] = close
+        looks = []
+
+        def look_and_work(manager, instances):
+            looks.append([f"{instance.name} {instance.status}" for instance in instances])
+            runner.work()
+            return terminal.instances_table(manager, instances)
+
+        monkeypatch.setattr(commands, "instances_table", look_and_work)
+        case.fire("applied")
+        case.fire("fee_paid")
+
+        watched = triggers("watch", "s", "--until-settled", "--interval", "0.1")
+
+        assert looks == [["t_close#0 scheduled"], ["t_archive#0 finished", "t_close#0 finished"]]
+        assert [row[:2] for row in rows(watched.stdout)[1:]] == [
+            ["t_archive#0", "finished"],
+            ["t_close#0", "finished"],
+        ]
+
 
 class TestGc:
     pytestmark = in_memory
@@ -431,6 +453,14 @@ class TestWhereSessionsAre:
 
         assert refused.exit_code == 2
         assert "name one by its URL, as in --storage sqlite:///triggers.db" in refused.stderr
+
+    def test_by_a_path_that_is_mistyped(self, tmp_path):
+        url = f"sqlite:///{tmp_path}/nosuch.db"
+
+        refused = CliRunner().invoke(commands.build(Plugins()), ["show", "s", "--storage", url])
+
+        assert refused.exit_code == 1
+        assert "no session 's', nor any other: is it the right one?" in refused.stderr
 
     @pytest.mark.parametrize(
         ("url", "says"),

@@ -14,6 +14,7 @@ from triggers_core.manager import TriggerManager
 from triggers_core.plugins import Plugins
 from triggers_core.storage.base import Storage
 
+_SESSIONS_ADVICE = "; `triggers sessions` lists those it has"
 _MANAGER_ADVICE = "; --import the application's module that adds it"
 
 
@@ -82,7 +83,9 @@ def _manager_name(storage: Storage, session_uid: str) -> str:
     with storage.read(session_uid) as reader:
         name = reader.manager_name()
     if name is None:
+        is_empty = next(storage.sessions(), None) is None
         raise InstanceNotFound(
-            f"this storage has no session {session_uid!r}; `triggers sessions` lists those it has"
+            f"this storage has no session {session_uid!r}"
+            + (", nor any other: is it the right one?" if is_empty else _SESSIONS_ADVICE)
         )
     return name
