@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -113,12 +113,18 @@ def test_when_its_worker_does_not_start_the_demo_says_why(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_demo_that_is_stopped_stops_its_worker(tmp_path, how):
-    with demo(tmp_path, 8) as process:
-        worker = worker_of(process, tmp_path)
-        process.send_signal(how)
-        process.communicate(timeout=DEADLINE)
+def test_a_demo_that_is_stopped_stops_its_worker(tmp_path):
+    folders = {how: tmp_path / how.name for how in (signal.SIGINT, signal.SIGTERM)}
+    for folder in folders.values():
+        folder.mkdir()
+    with ExitStack() as stack:
+        demos = {how: stack.enter_context(demo(folder, 8)) for how, folder in folders.items()}
+        workers = {how: worker_of(demos[how], folder) for how, folder in folders.items()}
+        for how, process in demos.items():
+            process.send_signal(how)
+        for process in demos.values():
+            process.communicate(timeout=DEADLINE)
 
-    assert process.returncode != 0
-    assert_nothing_is_left(tmp_path, worker)
+    for how, process in demos.items():
+        assert process.returncode != 0
+        assert_nothing_is_left(folders[how], workers[how])
