@@ -34,7 +34,7 @@ docs: $(VENV)/.docs-installed ## the guide as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(INSTALLED) ## speed, as ratios against baselines of the same run
-	@$(BIN)/python benchmarks/spine.py
+	@$(BIN)/python benchmarks/suite.py $(ARGS)
 
 faults: $(INSTALLED) ## kill, cut and double in real processes; needs Redis, RabbitMQ and PostgreSQL
 	@$(BIN)/python faults/campaign.py $(ARGS)

@@ -1,0 +1,63 @@
+"""Joins on Celery workers: against bare tasks and against chords, by ``celery_joins.py``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+from measure import Row, Scale, Skipped, Target, quartiles
+
+REDIS_VARIABLE = "JOINS_REDIS"
+REDIS = os.environ.get(REDIS_VARIABLE, "redis://127.0.0.1:6379/9")
+SCRIPT = Path(__file__).with_name("celery_joins.py")
+RESULTS = Path(__file__).with_name("results") / "celery_joins.json"
+COUNT, ROUNDS = 100, 5
+TINY_COUNT = 6
+DEADLINE_SECONDS = 120
+
+
+def subjects(scale: Scale) -> Iterator[Row | Skipped]:
+    try:
+        redis.Redis.from_url(REDIS).ping()
+    except redis.RedisError as error:
+        yield Skipped("Celery", f"no Redis ({error}); start one, or name it in {REDIS_VARIABLE}")
+        return
+    count = TINY_COUNT if scale.is_tiny else COUNT
+    sizes = ["--count", str(count), "--rounds", str(scale.count(ROUNDS))]
+    ran = subprocess.run(
+        [sys.executable, str(SCRIPT), *sizes],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+    )
+    if ran.returncode:
+        yield Skipped("Celery", ran.stderr.strip().splitlines()[-1])
+        return
+    yield from rows(json.loads(RESULTS.read_text("utf-8")))
+
+
+def rows(found: dict) -> Iterator[Row]:
+    rates = found["rates_per_s"]
+    for pair in found["ratios"]:
+        side, base = pair["side"], pair["base"]
+        ratios = [each[side]["per_s"] / each[base]["per_s"] for each in found["rounds"]]
+        lower, median, upper = quartiles(ratios)
+        target = None if pair["target"] is None else Target(at_least=pair["target"])
+        yield Row(
+            subject="Celery",
+            name=pair["name"],
+            candidate=f"{rates[side]['median']:,.0f} /s",
+            baseline=f"{rates[base]['median']:,.0f} /s",
+            lower=lower,
+            median=median,
+            upper=upper,
+            target="" if target is None else str(target),
+            is_met=None if target is None else target.is_met_by(median),
+            ratios=tuple(ratios),
+        )

@@ -1,0 +1,75 @@
+"""Each benchmark runs at a tiny size and yields numbers. How fast anything is, no test says."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SUITE = Path(__file__).parents[1] / "benchmarks" / "suite.py"
+DEADLINE_SECONDS = 120
+
+
+def run_tiny(name, folder):
+    """Return what the benchmark wrote."""
+    done = subprocess.run(
+        [sys.executable, str(SUITE), "--tiny", "--results", str(folder), name],
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONUTF8": "1"},
+        timeout=DEADLINE_SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "bench.json").read_text("utf-8"))
+
+
+def check(found):
+    if os.environ.get("CI") == "true":
+        assert not found["skipped"]
+    for row in found["rows"]:
+        numbers = [*row["ratios"], row["lower"], row["median"], row["upper"]]
+        assert row["ratios"], row["name"]
+        assert all(map(math.isfinite, numbers)), row["name"]
+        assert row["lower"] <= row["median"] <= row["upper"]
+
+
+@pytest.mark.parametrize(
+    ("name", "fewest_rows"),
+    [
+        ("fire", 3),
+        ("threads", 3),
+        ("blob", 2),
+        ("hooks", 8),
+        ("batch", 2),
+        ("imports", 9),
+    ],
+)
+def test_each_benchmark_yields_finite_ratios(tmp_path, name, fewest_rows):
+    found = run_tiny(name, tmp_path)
+
+    check(found)
+    assert len(found["rows"]) >= fewest_rows
+
+
+def test_growth_yields_finite_ratios_and_draws_its_curves(tmp_path):
+    found = run_tiny("growth", tmp_path)
+
+    check(found)
+    curves = {row["curve"][0] for row in found["rows"] if row["curve"]}
+    assert curves == {"instances in the session", "sessions in the store"}
+    for what in curves:
+        drawn = (tmp_path / f"{what.replace(' ', '-')}.svg").read_text("utf-8")
+        assert f"Cost of a fire by {what}" in drawn
+
+
+def test_an_unknown_benchmark_is_refused_with_the_names_of_those_that_are(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(SUITE), "fires"], check=False, capture_output=True, encoding="utf-8"
+    )
+
+    assert done.returncode == 2
+    assert "no benchmark is called 'fires'; there are fire, growth" in done.stderr
