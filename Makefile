@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DISTRIBUTIONS := triggers_core triggers_threading triggers_celery triggers_postgres triggers_opentelemetry triggers_web conformance
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo demo-celery test lint format docs bench clean
+.PHONY: help demo demo-celery test lint format docs bench bench-celery faults clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -35,6 +35,9 @@ docs: $(VENV)/.docs-installed ## the guide as a site, in site/
 
 bench: $(INSTALLED) ## speed, as ratios against baselines of the same run
 	@$(BIN)/python benchmarks/suite.py $(ARGS)
+
+bench-celery: $(INSTALLED) ## a join on Celery against bare tasks and chords; needs Redis
+	@$(BIN)/python benchmarks/celery_joins.py
 
 faults: $(INSTALLED) ## kill, cut and double in real processes; needs Redis, RabbitMQ and PostgreSQL
 	@$(BIN)/python faults/campaign.py $(ARGS)
