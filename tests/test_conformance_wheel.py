@@ -28,8 +28,9 @@ FAULTY = dedent(
 
 def test_pytest_runs_the_checks_of_a_runner_by_its_name(author, tmp_path):
     ran = author.run(
-        "pytest", "--pyargs", "triggers_conformance", "--runner", "custom_runner", folder=tmp_path
-    )
+        "pytest", "-rs", "--pyargs", "triggers_conformance", "--runner", "custom_runner",
+        folder=tmp_path,
+    )  # fmt: skip
 
     assert ran.returncode == 0, ran.stdout
     (told,) = re.findall(r"^contract of .*$", ran.stdout, re.MULTILINE)
