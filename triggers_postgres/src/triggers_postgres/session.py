@@ -20,6 +20,7 @@ from triggers_core.storage.base import (
     decode_object,
     encode_instance,
 )
+from triggers_postgres.connections import pipeline
 from triggers_postgres.schema import render
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class PostgresReader(SessionReader):
         return 0 if found is None else found + 1
 
     def latest_kwargs(self, trigger_names: Iterable[str]) -> dict[str, dict[str, Any]]:
-        rows = self._connection.execute(self._statements.latest, (self._id, list(trigger_names)))
+        rows = self._read(self._statements.latest, list(trigger_names))
         return {name: decode_object(kwargs, f"trigger {name!r}") for name, kwargs in rows}
 
     def outcome(self, event_id: str) -> dict[str, Any] | None:
@@ -204,17 +205,22 @@ class PostgresReader(SessionReader):
         return self._first(self._statements.active) is not None
 
     def _instances(self, query: bytes, *values: Any) -> list[TaskInstance]:
-        rows = self._connection.execute(query, (self._id, *values))
-        return [decode_instance(self._uid, row) for row in rows]
+        return [decode_instance(self._uid, row) for row in self._read(query, *values)]
 
     def _first(self, query: bytes, *values: Any) -> Any:
         """Return the first column of the first row, or None."""
-        row = self._connection.execute(query, (self._id, *values)).fetchone()
+        row = self._read(query, *values).fetchone()
         return None if row is None else row[0]
+
+    def _read(self, query: bytes, *values: Any) -> psycopg.Cursor[Any]:
+        return self._connection.execute(query, (self._id, *values))
 
 
 class PostgresWork(PostgresReader, UnitOfWork):
     """The session, locked until the transaction ends.
+
+    What is written is sent before the next read, or with the end: together, so that all of it costs
+    one round trip.
 
     Attributes:
         transaction_id: by which the server knows what became of this transaction.
@@ -232,6 +238,13 @@ class PostgresWork(PostgresReader, UnitOfWork):
         super().__init__(storage, statements, connection, session_uid)
         self._waits: dict[str, frozenset[str]] = {}
         self._next_numbers: dict[str, int] = {}
+        self._unsent: list[tuple[bytes, tuple[Any, ...]]] = []
+
+    def commit(self) -> psycopg.Cursor[Any]:
+        """Send what is left, and end the transaction; return the server's answer."""
+        with pipeline(self._connection):
+            self._send()
+            return self._connection.execute("COMMIT")
 
     def open_or_make(self, manager_name: str) -> None:
         """Find the session, or make it, and lock it: the next who opens it waits here."""
@@ -249,6 +262,7 @@ class PostgresWork(PostgresReader, UnitOfWork):
         digest = configuration.digest
         self._write(self._statements.keep_configuration, digest, configuration.to_json())
         self._write(self._statements.configure, digest, self._id)
+        self._send()  # the storage, which is to find it from now on, reads by itself
         self._config_digest = digest
 
     def save(self, instance: TaskInstance) -> None:
@@ -293,5 +307,16 @@ class PostgresWork(PostgresReader, UnitOfWork):
         self._waits.update((instance.name, instance.waits_for) for instance in found)
         return found
 
+    def _read(self, query: bytes, *values: Any) -> psycopg.Cursor[Any]:
+        if self._unsent:
+            with pipeline(self._connection):
+                self._send()
+        return super()._read(query, *values)
+
     def _write(self, query: bytes, *values: Any) -> None:
-        self._connection.execute(query, values)
+        self._unsent.append((query, values))
+
+    def _send(self) -> None:
+        for query, values in self._unsent:
+            self._connection.execute(query, values)
+        self._unsent.clear()

@@ -132,11 +132,9 @@ class PostgresStorage(Storage):
             with self._connections.begun(begin) as (connection, work):
                 is_ending, lost = False, None
                 try:
-                    with pipeline(connection):
-                        yield work
-                        is_ending = True
-                        end = connection.execute("COMMIT")
-                    _check_is_commit(end)
+                    yield work
+                    is_ending = True
+                    _check_is_commit(work.commit())
                 except psycopg.Error as error:
                     # Not even whether the connection is lost shows in time: a server that goes
                     # after the commit may have said so, and not have closed it yet.
