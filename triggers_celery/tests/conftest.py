@@ -241,9 +241,10 @@ class Shop:
         self._workers.append(worker)
         return worker
 
-    def session(self, configuration, manager_class=TriggerManager):
+    def session(self, configuration, manager_class=TriggerManager, *, storage=None):
         """Return the manager of a new session with that configuration."""
-        manager = manager_class(uuid.uuid4().hex, storage=self.storage, plugins=self.plugins)
+        storage = storage or self.storage
+        manager = manager_class(uuid.uuid4().hex, storage=storage, plugins=self.plugins)
         manager.update_configuration(configuration)
         return manager
 

@@ -55,16 +55,32 @@ def statuses(manager):
 
 
 @pytest.fixture(scope="module")
-def killed(shop, tmp_path_factory, wait_until):
-    """Task → a session in which the process that ran it was killed, and all has ended since."""
+def ended(shop, tmp_path_factory, wait_until):
+    """What went wrong → a session in which it did, and all has ended since. They take their time
+    at the same time."""
     folder = tmp_path_factory.mktemp("killed")
-    sessions = {}
+    expiring = followed_by_a_note("orders.retry_as_told")
+    expiring["t_first"]["celery"] = {"expires": 3}
+    sessions = {
+        "over its limit": shop.session(
+            followed_by_a_note("orders.hard_limit"), shop.hasty_manager, storage=shop.ledger
+        ),
+        "longer than expires": shop.session(expiring),
+        "longer than visible": shop.session(followed_by_a_note("orders.retry_as_told")),
+    }
+    sessions["over its limit"].fire("go")
+    sessions["longer than expires"].fire("go", {"countdown": 4.0})
+    sessions["longer than visible"].fire("go", {"countdown": 4.0})
     for name in ("hang_once", "hang_or_fail", "kill_itself"):
         sessions[name] = shop.session(followed_by_a_note(f"orders.{name}"), shop.hasty_manager)
         sessions[name].fire("go", {"pid_file": str(folder / name)})
     for name in ("hang_once", "hang_or_fail"):
         kill_task(folder / name, wait_until)
+    shop.recovered = wait_until(
+        lambda: recover_once(shop.ledger, plugins=shop.plugins).rerun, "the lease to run out"
+    )
     shop.settle()
+    shop.settle(shop.ledger)
     return sessions
 
 
@@ -73,8 +89,8 @@ def kill_task(pid_file, wait_until):
     os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
 
-def test_x6_a_task_whose_process_is_killed_runs_again_and_cascades_once(shop, killed):
-    manager = killed["hang_once"]
+def test_x6_a_task_whose_process_is_killed_runs_again_and_cascades_once(shop, ended):
+    manager = ended["hang_once"]
 
     assert statuses(manager) == {
         "t_first#0": "replayed",
@@ -85,27 +101,22 @@ def test_x6_a_task_whose_process_is_killed_runs_again_and_cascades_once(shop, ki
     assert shop.traces_of(manager) == ["t_first#0", "t_first#1", "t_next#0"]
 
 
-def test_x6_a_task_that_must_not_run_again_fails_when_its_process_is_killed(shop, killed):
-    assert statuses(killed["hang_or_fail"]) == {"t_first#0": "failed"}
-    assert shop.traces_of(killed["hang_or_fail"]) == ["t_first#0"]
+def test_x6_a_task_that_must_not_run_again_fails_when_its_process_is_killed(shop, ended):
+    assert statuses(ended["hang_or_fail"]) == {"t_first#0": "failed"}
+    assert shop.traces_of(ended["hang_or_fail"]) == ["t_first#0"]
 
 
-def test_x6_a_task_that_kills_each_process_that_runs_it_does_so_max_retries_times(shop, killed):
-    manager = killed["kill_itself"]
+def test_x6_a_task_that_kills_each_process_that_runs_it_does_so_max_retries_times(shop, ended):
+    manager = ended["kill_itself"]
 
     assert statuses(manager) == {"t_first#0": "replayed", "t_first#1": "failed"}
     assert shop.traces_of(manager) == ["t_first#0", "t_first#1"]
 
 
-def test_x6_a_task_over_its_hard_time_limit_is_for_recovery(shop, wait_until):
-    manager = shop.session(followed_by_a_note("orders.hard_limit"), shop.hasty_manager)
-    manager.fire("go")
-    recovered = wait_until(
-        lambda: recover_once(shop.storage, plugins=shop.plugins).rerun, "the lease to run out"
-    )
-    shop.settle()
+def test_x6_a_task_over_its_hard_time_limit_is_for_recovery(shop, ended):
+    manager = ended["over its limit"]
 
-    assert recovered == [(manager.session_uid, "t_first#0")]
+    assert shop.recovered == [(manager.session_uid, "t_first#0")]
     assert statuses(manager) == {
         "t_first#0": "replayed",
         "t_first#1": "finished",
@@ -167,10 +178,8 @@ def test_x1_a_task_that_runs_longer_than_the_visibility_timeout_runs_once(
 
 
 @pytest.mark.parametrize("broker", ["redis"], indirect=True)
-def test_x4_a_cooldown_longer_than_the_visibility_timeout_runs_once(shop, wait_until):
-    manager = shop.session(followed_by_a_note("orders.retry_as_told"))
-    manager.fire("go", {"countdown": 4.0})
-    shop.settle()
+def test_x4_a_cooldown_longer_than_the_visibility_timeout_runs_once(shop, ended, wait_until):
+    manager = ended["longer than visible"]
     message_id = task_id(Reference.to(manager, manager.instance("t_first#1")))
     wait_until(lambda: all_received_ended(shop, message_id), "every message of the clone to end")
 
@@ -201,14 +210,8 @@ def test_x1_a_late_message_of_a_finished_instance_is_dropped(shop, wait_until):
     assert shop.traces_of(manager) == ["t_first#0", "t_next#0"]
 
 
-def test_x4_a_cooldown_longer_than_expires_runs_all_the_same(shop):
-    configuration = followed_by_a_note("orders.retry_as_told")
-    configuration["t_first"]["celery"] = {"expires": 1}
-    manager = shop.session(configuration)
-    manager.fire("go", {"countdown": 2.0})
-    shop.settle()
-
-    assert statuses(manager)["t_first#1"] == "finished"
+def test_x4_a_cooldown_longer_than_expires_runs_all_the_same(ended):
+    assert statuses(ended["longer than expires"])["t_first#1"] == "finished"
 
 
 def dropped(shop, manager, instance_name):
