@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, NoReturn
 
@@ -29,6 +28,7 @@ from celery.utils.log import get_task_logger
 
 from triggers_celery.message import plugins_in_use, publish
 from triggers_core import (
+    DamagedStore,
     DispatchError,
     InvalidReference,
     Reference,
@@ -90,11 +90,15 @@ class CeleryTriggerTask(Task):  # type: ignore[misc]  # Celery has no types
         options.setdefault("confirm_publish", True)
         app.conf.broker_transport_options = options
 
-    def __call__(self, reference: Mapping[str, Any] | TaskContext | None = None) -> Any:
-        """Execute the instance that a message refers to; given a context, just run the task."""
-        if isinstance(reference, TaskContext):
-            return self.run(reference)
-        return _receive(self, reference)
+    def __call__(self, /, *arguments: Any, **more: Any) -> Any:
+        """Execute the instance that a message refers to; given a context, just run the task.
+
+        Whatever else a message brings is refused as the reference that it is not.
+        """
+        if len(arguments) != 1 or more:
+            return _receive(self, [*arguments, more])
+        (argument,) = arguments
+        return self.run(argument) if isinstance(argument, TaskContext) else _receive(self, argument)
 
     def retry(  # noqa: PLR0917 - Celery's signature
         self,
@@ -147,7 +151,7 @@ def _receive(task: CeleryTriggerTask, message: Any) -> Any:
     except TriggersError as error:
         if task.request.is_eager:
             raise
-        if isinstance(error, StorageError):
+        if isinstance(error, StorageError) and not isinstance(error, DamagedStore):
             _try_again_later(task, error)
         _logger.error("message %s is rejected: %s", task.request.id, error)
         raise Reject(str(error), requeue=False) from error
