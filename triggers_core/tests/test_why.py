@@ -344,3 +344,19 @@ def test_a_session_that_is_not_there(case, plugins):
 
     assert invoked.exit_code == 1
     assert "no session 'nosuch'; `triggers sessions` lists those it has" in invoked.stderr
+
+
+def test_a_long_chain_of_tasks_is_told_as_far_as_anybody_reads(case, triggers):
+    names = [f"t{number}" for number in range(500)]
+    case.update_configuration(
+        {
+            name: {"after": [before], "run": "archive"}
+            for before, name in zip(["start", *names], names, strict=False)
+        }
+    )
+
+    told = triggers("why", "s", names[-1])
+
+    assert "t449 has not begun" in told
+    assert "t448: and so on; ask why of it by itself" in told
+    assert "waits for 'start', which has not fired" in triggers("why", "s", "t49")

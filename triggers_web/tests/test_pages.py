@@ -322,8 +322,15 @@ def test_the_colours_are_those_of_the_other_pictures(client):
     )
 
 
-def test_a_chain_of_any_length_is_explained(client, make_session):
-    names = [f"t{number}" for number in range(60)]
+@pytest.mark.parametrize(
+    ("length", "end"),
+    [
+        (40, "waits for 'start', which has not fired"),
+        (500, "t448: and so on; ask why of it by itself"),
+    ],
+)
+def test_a_chain_of_any_length_is_explained(client, make_session, length, end):
+    names = [f"t{number}" for number in range(length)]
     make_session(
         "chain",
         configuration={
@@ -334,6 +341,4 @@ def test_a_chain_of_any_length_is_explained(client, make_session):
 
     page = see(client, f"/task?session=chain&name={names[-1]}")
 
-    assert "waits for 'start', which has not fired" in page.texts
-    opened = [tag for tag, _ in page.tags].count("ul")
-    assert opened == len(names) + len(names)
+    assert end in page.texts

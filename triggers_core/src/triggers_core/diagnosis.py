@@ -13,6 +13,8 @@ from triggers_core.instance import Status, TaskInstance, counted
 
 MOST_INSTANCES = 10
 """Instances of one task that are told of one by one; the rest are counted."""
+MOST_TASKS_DEEP = 50
+"""Tasks that wait for one another, told of in a row; nobody reads further."""
 MOST_LOGS = 5
 """Kept log lines that are told of an instance; the latest ones."""
 
@@ -106,6 +108,7 @@ class _Explainer:
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._explained: set[str] = set()
+        self._depth = 0
         self._by_task: dict[str, list[TaskInstance]] = {}
         for instance in facts.instances:
             self._by_task.setdefault(instance.task_name, []).append(instance)
@@ -236,11 +239,20 @@ class _Explainer:
 
     def _waits(self, trigger_names: Iterable[str]) -> tuple[Finding, ...]:
         return tuple(
-            Finding(f"waits for {name!r}, the end of a task", (self.task(name),))
+            Finding(f"waits for {name!r}, the end of a task", (self._further(name),))
             if name in self._facts.configuration
             else Finding(f"waits for {name!r}, which has not fired")
             for name in sorted(trigger_names)
         )
+
+    def _further(self, name: str) -> Finding:
+        if self._depth == MOST_TASKS_DEEP:
+            return Finding(f"{name}: and so on; ask why of it by itself")
+        self._depth += 1
+        try:
+            return self.task(name)
+        finally:
+            self._depth -= 1
 
     def _parent_of(self, instance: TaskInstance) -> TaskInstance | None:
         found = (each for each in self._facts.instances if each.name == instance.parent)
