@@ -129,7 +129,7 @@ class PostgresStorage(Storage):
             return work
 
         with self._failures():
-            with self._connections.begun(begin) as (connection, work):
+            with self._connections.begun(begin) as (_, work):
                 is_ending, lost = False, None
                 try:
                     yield work
