@@ -149,6 +149,7 @@ class PostgresReader(SessionReader):
         self._storage = storage
         self._statements = statements
         self._connection = connection
+        self._cursor = connection.cursor()  # one for all: what is read is fetched at once
         self._uid = session_uid
         self._id = _NO_SESSION
         self._manager_name: str | None = None
@@ -156,7 +157,7 @@ class PostgresReader(SessionReader):
 
     def open(self) -> None:
         """Find the session."""
-        found = self._connection.execute(self._statements.find, (self._uid,)).fetchone()
+        found = self._cursor.execute(self._statements.find, (self._uid,)).fetchone()
         if found is not None:
             self._id, self._manager_name, self._config_digest = found
 
@@ -213,7 +214,7 @@ class PostgresReader(SessionReader):
         return None if row is None else row[0]
 
     def _read(self, query: bytes, *values: Any) -> psycopg.Cursor[Any]:
-        return self._connection.execute(query, (self._id, *values))
+        return self._cursor.execute(query, (self._id, *values))
 
 
 class PostgresWork(PostgresReader, UnitOfWork):
@@ -253,8 +254,8 @@ class PostgresWork(PostgresReader, UnitOfWork):
         # Another may make it just before this one would, and another yet delete it again.
         while found is None:
             found = (
-                self._connection.execute(find, (self._uid,)).fetchone()
-                or self._connection.execute(make, (self._uid, manager_name)).fetchone()
+                self._cursor.execute(find, (self._uid,)).fetchone()
+                or self._cursor.execute(make, (self._uid, manager_name)).fetchone()
             )
         self._id, self._manager_name, self._config_digest, self.transaction_id = found
 
@@ -318,5 +319,5 @@ class PostgresWork(PostgresReader, UnitOfWork):
 
     def _send(self) -> None:
         for query, values in self._unsent:
-            self._connection.execute(query, values)
+            self._cursor.execute(query, values)
         self._unsent.clear()
