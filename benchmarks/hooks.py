@@ -1,6 +1,7 @@
 """What hooks cost a fire: without observers, with one, with ten.
 
-The clock is the processor time of this process: what is measured is small, and a disk is not.
+In memory, where a fire is quickest, the clock is the processor time of this process: what is
+measured is small.
 """
 
 from __future__ import annotations
@@ -56,13 +57,19 @@ class Unhooked(Unobserved):
 
 
 def subjects(scale: Scale) -> Iterator[Subject]:
-    yield subject("memory", MemoryStorage(), scale, None)
+    yield subject("memory", MemoryStorage(), scale, time.process_time, None)
     storage = SqliteStorage(scale.folder / "hooks.db")
-    yield subject("SQLite FULL", storage, scale, NEXT_TO_NOTHING)
+    yield subject("SQLite FULL", storage, scale, time.perf_counter, NEXT_TO_NOTHING)
     storage.close()
 
 
-def subject(name: str, storage: Storage, scale: Scale, of_all_hooks: Target | None) -> Subject:
+def subject(
+    name: str,
+    storage: Storage,
+    scale: Scale,
+    clock: Callable[[], float],
+    of_all_hooks: Target | None,
+) -> Subject:
     joins = scale.count(JOINS)
 
     def side(plugins: Plugins) -> Prepare:
@@ -70,9 +77,9 @@ def subject(name: str, storage: Storage, scale: Scale, of_all_hooks: Target | No
             managers = [new_session(storage, JOIN, plugins) for _ in range(joins)]
 
             def run() -> float:
-                began = time.process_time()
+                began = clock()
                 fire_joins(managers)
-                return time.process_time() - began
+                return clock() - began
 
             return run
 

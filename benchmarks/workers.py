@@ -15,7 +15,6 @@ from measure import Row, Scale, Skipped, Target, quartiles
 REDIS_VARIABLE = "JOINS_REDIS"
 REDIS = os.environ.get(REDIS_VARIABLE, "redis://127.0.0.1:6379/9")
 SCRIPT = Path(__file__).with_name("celery_joins.py")
-RESULTS = Path(__file__).with_name("results") / "celery_joins.json"
 COUNT, ROUNDS = 100, 5
 TINY_COUNT = 6
 DEADLINE_SECONDS = 120
@@ -28,9 +27,10 @@ def subjects(scale: Scale) -> Iterator[Row | Skipped]:
         yield Skipped("Celery", f"no Redis ({error}); start one, or name it in {REDIS_VARIABLE}")
         return
     count = TINY_COUNT if scale.is_tiny else COUNT
+    results = scale.folder / "celery_joins.json"
     sizes = ["--count", str(count), "--rounds", str(scale.count(ROUNDS))]
     ran = subprocess.run(
-        [sys.executable, str(SCRIPT), *sizes],
+        [sys.executable, str(SCRIPT), *sizes, "--json", str(results)],
         check=False,
         capture_output=True,
         text=True,
@@ -39,7 +39,9 @@ def subjects(scale: Scale) -> Iterator[Row | Skipped]:
     if ran.returncode:
         yield Skipped("Celery", ran.stderr.strip().splitlines()[-1])
         return
-    yield from rows(json.loads(RESULTS.read_text("utf-8")))
+    found = json.loads(results.read_text("utf-8"))
+    yield from rows(found)
+    yield from latencies(found["latency"])
 
 
 def rows(found: dict) -> Iterator[Row]:
@@ -60,4 +62,24 @@ def rows(found: dict) -> Iterator[Row]:
             target="" if target is None else str(target),
             is_met=None if target is None else target.is_met_by(median),
             ratios=tuple(ratios),
+        )
+
+
+def latencies(found: dict) -> Iterator[Row]:
+    """Yield a row for each percentile; it has no spread, being taken of all rounds at once."""
+    base, ours = found.values()
+    for percentile in ("p50", "p99"):
+        own, bare = ours[f"{percentile}_ms"], base[f"{percentile}_ms"]
+        ratio = own / bare
+        yield Row(
+            subject="Celery",
+            name=f"from the last fire to the start / from delay, {percentile}",
+            candidate=f"{own:.1f} ms",
+            baseline=f"{bare:.1f} ms",
+            lower=ratio,
+            median=ratio,
+            upper=ratio,
+            target="",
+            is_met=None,
+            ratios=(ratio,),
         )

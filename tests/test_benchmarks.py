@@ -8,19 +8,22 @@ import sys
 from pathlib import Path
 
 import pytest
+import redis
 
 SUITE = Path(__file__).parents[1] / "benchmarks" / "suite.py"
 DEADLINE_SECONDS = 120
+REDIS = "redis://127.0.0.1:6379"
+DATABASES = range(15, 4, -1)
 
 
-def run_tiny(name, folder):
+def run_tiny(name, folder, **variables):
     """Return what the benchmark wrote."""
     done = subprocess.run(
         [sys.executable, str(SUITE), "--tiny", "--results", str(folder), name],
         check=False,
         capture_output=True,
         encoding="utf-8",
-        env={**os.environ, "PYTHONUTF8": "1"},
+        env={**os.environ, "PYTHONUTF8": "1", **variables},
         timeout=DEADLINE_SECONDS,
     )
     assert done.returncode == 0, done.stderr
@@ -66,6 +69,13 @@ def test_growth_yields_finite_ratios_and_draws_its_curves(tmp_path):
         assert f"Cost of a fire by {what}" in drawn
 
 
+def test_the_benchmark_of_workers_yields_finite_ratios(tmp_path):
+    found = run_tiny("workers", tmp_path, JOINS_REDIS=empty_database())
+
+    check(found)
+    assert found["rows"]
+
+
 def test_an_unknown_benchmark_is_refused_with_the_names_of_those_that_are(tmp_path):
     done = subprocess.run(
         [sys.executable, str(SUITE), "fires"], check=False, capture_output=True, encoding="utf-8"
@@ -73,3 +83,16 @@ def test_an_unknown_benchmark_is_refused_with_the_names_of_those_that_are(tmp_pa
 
     assert done.returncode == 2
     assert "no benchmark is called 'fires'; there are fire, growth" in done.stderr
+
+
+def empty_database():
+    """Return the URL of a Redis database with nothing in it, which the benchmark may fill."""
+    try:
+        for number in DATABASES:
+            url = f"{REDIS}/{number}"
+            if not redis.Redis.from_url(url).dbsize():
+                return url
+    except redis.RedisError as error:
+        message = f"no Redis ({error}); start one at {REDIS}"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    pytest.skip(f"no database of {REDIS} is empty")
