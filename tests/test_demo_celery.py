@@ -122,8 +122,9 @@ def test_a_demo_that_is_stopped_stops_its_worker(tmp_path):
         folder.mkdir()
     with ExitStack() as stack:
         demos = {how: stack.enter_context(demo(folder, 8)) for how, folder in folders.items()}
-        workers = {how: worker_of(demos[how], folder) for how, folder in folders.items()}
+        workers = {}
         for how, process in demos.items():
+            workers[how] = worker_of(process, folders[how])
             process.send_signal(how)
         for process in demos.values():
             process.communicate(timeout=DEADLINE)
