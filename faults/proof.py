@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,10 @@ class Case:
     without: tuple[str, ...]
     storage: str
     runner: str
+
+    @property
+    def protections(self) -> str:
+        return " and ".join(self.without)
 
 
 CASES = (
@@ -66,7 +71,7 @@ def caught(case: Case, seed: str) -> str | None:
     """Return the first problem that is found without the protections; None if none is."""
     for turn in range(TRIES):
         this = stage.Round(
-            case.storage, case.runner, case.fault, f"{seed}/{turn}", FAULTS_WANTED, case.without
+            case.storage, case.runner, case.fault, seed, turn, FAULTS_WANTED, case.without
         )
         stage.run(this)
         if this.problems:
@@ -78,17 +83,21 @@ def main() -> int:
     """Go through all cases."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", default="1")
+    parser.add_argument("--jobs", type=int, default=2, help="cases at a time")
     parser.add_argument("--only", default="", help="only cases whose fault or protection has this")
     options = parser.parse_args()
+    cases = [case for case in CASES if options.only in f"{case.fault} {case.protections}"]
     passed = 0
-    for case in CASES:
-        without = " and ".join(case.without)
-        if options.only not in f"{case.fault} {without}":
-            continue
-        problem = caught(case, options.seed)
-        passed += problem is None
-        found = "NOTHING FOUND" if problem is None else problem
-        print(f"| {case.fault} | {without} | {case.storage}, {case.runner} | {found} |", flush=True)
+    print("| fault | without | on | found |\n|---|---|---|---|")
+    with ThreadPoolExecutor(options.jobs) as pool:
+        problems = pool.map(lambda case: caught(case, options.seed), cases)
+        for case, problem in zip(cases, problems, strict=True):
+            passed += problem is None
+            print(
+                f"| {case.fault} | {case.protections} | {case.storage}, {case.runner} "
+                f"| {problem or 'NOTHING'} |",
+                flush=True,
+            )
     return 1 if passed else 0
 
 

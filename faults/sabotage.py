@@ -6,12 +6,12 @@ The product has no switch for any of this: each is replaced from here, in the ca
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-import triggers_celery.task
 from triggers_core import Status, execution, lease, manager, recovery
 from triggers_core.storage import sqlite
 from triggers_core.work import change
@@ -36,8 +36,9 @@ def no_recovery_of(status: Status) -> None:
     def take_over_others(manager: Any, lost: Any) -> Any:
         return None if lost.status is status else take_over(manager, lost)
 
-    recovery.take_over = take_over_others
-    triggers_celery.task.take_over = take_over_others
+    for module in (recovery, sys.modules.get("triggers_celery.task")):
+        if module is not None:
+            module.take_over = take_over_others  # type: ignore[attr-defined]
 
 
 def any_message_is_run() -> None:
@@ -101,8 +102,10 @@ def _commit_each_row(work: Any) -> None:
 
 
 def messages_acknowledged_early() -> None:
-    triggers_celery.task.CeleryTriggerTask.acks_late = False
-    triggers_celery.task.CeleryTriggerTask.reject_on_worker_lost = False
+    from triggers_celery import CeleryTriggerTask  # noqa: PLC0415 - imports Celery
+
+    CeleryTriggerTask.acks_late = False
+    CeleryTriggerTask.reject_on_worker_lost = False
 
 
 def each_machine_has_its_clock() -> None:

@@ -9,10 +9,7 @@ import socket
 import subprocess
 import uuid
 from pathlib import Path
-
-import kombu
-import psycopg
-import redis
+from typing import Any
 
 POSTGRESQL = os.environ.get("TRIGGERS_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/test")
 REDIS_PORT, RABBITMQ_PORT, POSTGRESQL_PORT = 6379, 5672, 5432
@@ -71,7 +68,7 @@ class Schema:
     def terminate_connections(self) -> bool:
         """End every connection of the round, as the database's administrator can; return whether
         there was any."""
-        with psycopg.connect(POSTGRESQL, autocommit=True) as connection:
+        with _administrator() as connection:
             ended = connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE application_name = %s",
@@ -81,8 +78,14 @@ class Schema:
 
     def drop(self) -> None:
         self.terminate_connections()
-        with psycopg.connect(POSTGRESQL, autocommit=True) as connection:
+        with _administrator() as connection:
             connection.execute(f'DROP SCHEMA IF EXISTS "{self.name}" CASCADE')
+
+
+def _administrator() -> Any:
+    import psycopg  # noqa: PLC0415 - only where it is the storage
+
+    return psycopg.connect(POSTGRESQL, autocommit=True)
 
 
 def broker_url(runner: str, port: int) -> str:
@@ -94,10 +97,14 @@ def broker_url(runner: str, port: int) -> str:
 def forget_queue(runner: str, queue: str) -> None:
     """Delete what the round has left in the machine's own broker."""
     if runner == "celery-redis":
+        import redis  # noqa: PLC0415 - a broker's client where it is the broker
+
         with redis.Redis(port=REDIS_PORT, db=REDIS_DATABASE) as client:
             for key in client.scan_iter(f"{queue}*"):
                 client.delete(key)
         return
+    import kombu  # noqa: PLC0415
+
     with kombu.Connection(broker_url(runner, RABBITMQ_PORT)) as connection:
         channel = connection.default_channel
         with contextlib.suppress(connection.channel_errors):

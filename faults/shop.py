@@ -16,10 +16,10 @@ from typing import Any
 
 import kinds
 import sabotage
-from celery import Celery
-from settings import NAME_VARIABLE, Settings
+import tasks
+from settings import NAME_VARIABLE
+from tasks import LEASE_SECONDS, MAX_RETRIES, SETTINGS, TARGET, note_instance
 
-from triggers_celery import CeleryTaskRunner, CeleryTriggerTask
 from triggers_core import (
     Status,
     Storage,
@@ -31,16 +31,12 @@ from triggers_core import (
     work,
 )
 
-SETTINGS = Settings.load()
-
 CONFIGURATION: dict[str, dict[str, Any]] = {
-    "t_join": {"after": ["paid", "packed", "approved"], "run": "shop.task"},
-    "t_next": {"after": ["paid"], "andEvery": "t_join", "run": "shop.task"},
-    "t_each": {"after": ["paid"], "andEvery": "item", "run": "shop.task"},
-    "t_last": {"after": ["paid"], "andEvery": "t_each", "run": "shop.task"},
+    "t_join": {"after": ["paid", "packed", "approved"], "run": TARGET},
+    "t_next": {"after": ["paid"], "andEvery": "t_join", "run": TARGET},
+    "t_each": {"after": ["paid"], "andEvery": "item", "run": TARGET},
+    "t_last": {"after": ["paid"], "andEvery": "t_each", "run": TARGET},
 }
-LEASE_SECONDS = 4.0
-TASK_SECONDS, SLOW_TASK_SECONDS = 0.01, 1.4 * LEASE_SECONDS
 HELD_BACK = 3
 """Messages that a process holds back; those that it holds at its end are never sent."""
 SKEWS_SECONDS = (-60.0, 0.0, 60.0)
@@ -59,39 +55,12 @@ class ShopManager(TriggerManager):
     dispatch_timeout = 4.0
 
 
-app = Celery("faults", broker=SETTINGS.broker_url)
-app.conf.task_default_queue = SETTINGS.queue
-app.conf.broker_connection_retry_on_startup = True
-app.conf.task_publish_retry_policy = {"max_retries": 1, "interval_start": 0.1}
-app.conf.worker_prefetch_multiplier = 1
-if SETTINGS.runner == "celery-redis":
-    app.conf.broker_transport_options = {
-        "global_keyprefix": f"{SETTINGS.queue}-",
-        "visibility_timeout": 5,
-        "unacked_restore_interval": 1,
-        "unacked_restore_throttle": 1,
-    }
-
-
-def run(context: Any) -> dict[str, Any]:
-    """Note the execution, then take a moment, so that a fault finds something to interrupt."""
-    note_instance("ran", context.manager, context.instance)
-    slow = context.trigger_kwargs.get("approved", {}).get("slow")
-    time.sleep(SLOW_TASK_SECONDS if slow else TASK_SECONDS)
-    return {"session": context.manager.session_uid}
-
-
-@app.task(base=CeleryTriggerTask, name="shop.task", max_retries=1000)
-def celery_task(context: Any) -> dict[str, Any]:
-    return run(context)
-
-
 class ThreadTasks:
     """The same task for the threading runner."""
 
     @hookimpl(tryfirst=True)
     def triggers_resolve_task(self, target: str) -> Any:
-        return trigger_task(max_retries=1000)(run) if target == "shop.task" else None
+        return trigger_task(max_retries=MAX_RETRIES)(tasks.run) if target == TARGET else None
 
 
 class Claims:
@@ -101,10 +70,6 @@ class Claims:
     def triggers_status_changed(self, manager: Any, task_instance: Any) -> None:
         if task_instance.status is Status.RUNNING:
             note_instance("claimed", manager, task_instance, group=os.getpgrp())
-
-
-def note_instance(event: str, manager: Any, instance: Any, **fields: Any) -> None:
-    SETTINGS.note(event, session=manager.session_uid, instance=instance.name, **fields)
 
 
 class Faults:
@@ -176,6 +141,10 @@ def set_up() -> Storage:
     if SETTINGS.runner == "threading":
         plugins.register(ThreadTasks())
     else:
+        from celery_app import app  # noqa: PLC0415 - threads start faster without Celery
+
+        from triggers_celery import CeleryTaskRunner  # noqa: PLC0415
+
         plugins.use_runner(CeleryTaskRunner(app))
     storage = plugins.open_storage(SETTINGS.storage_url)
     transaction = partial(faults.around_transaction, storage.transaction)

@@ -59,7 +59,7 @@ class Round:
     """One kind of fault on one storage and runner, and what came of it.
 
     Attributes:
-        seed: decides the plan; with the kind, storage and runner.
+        seed, turn: decide the plan; with the kind, storage and runner.
         faults_wanted: how many are to strike.
         without: protections taken out.
         faults: how many struck.
@@ -67,12 +67,14 @@ class Round:
         sessions: how many were fed.
         exits: how often Celery's worker gave up by itself, and was started again.
         problems: what is wrong, a sentence each.
+        log: where something is, the last that the processes said.
     """
 
     storage: str
     runner: str
     fault: str
     seed: str
+    turn: int
     faults_wanted: int
     without: tuple[str, ...] = ()
     faults: int = 0
@@ -82,6 +84,12 @@ class Round:
     exits: int = 0
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
+    log: str = ""
+
+    @property
+    def planned(self) -> int:
+        """How many faults are to strike: fewer than wanted, of a slow kind."""
+        return max(1, self.faults_wanted // kinds.SLOW.get(self.fault, 1))
 
     def plan(self) -> Plan:
         """Return when which faults strike: the same for the same round."""
@@ -103,16 +111,17 @@ class Plan:
 
     @classmethod
     def of(cls, this: Round) -> Plan:
-        chance = random.Random(f"{this.seed} {this.storage} {this.runner} {this.fault}")
-        wanted = range(max(1, this.faults_wanted // kinds.SLOW.get(this.fault, 1)))
+        chance = random.Random(f"{this.seed} {this.turn} {this.storage} {this.runner} {this.fault}")
         if this.fault in kinds.AT_POINTS:
             arrivals, last = [], 0
-            for _ in wanted:
+            for _ in range(this.planned):
                 last += chance.randint(1, 2 * MEAN_GAP - 1)
                 arrivals.append(last)
             return cls(tuple(arrivals), ())
         pauses = kinds.PAUSES_SECONDS[this.fault]
-        return cls((), tuple((chance.uniform(*pauses), chance.random()) for _ in wanted))
+        return cls(
+            (), tuple((chance.uniform(*pauses), chance.random()) for _ in range(this.planned))
+        )
 
 
 def run(this: Round) -> None:
@@ -126,7 +135,7 @@ def run(this: Round) -> None:
             this.faults = len(stage.settings.journal("struck"))
             verdict.look(stage, this)
             if this.problems:
-                this.problems.append(stage.log_tail())
+                this.log = stage.log_tail()
         finally:
             stage.close()
     this.seconds = time.monotonic() - began
@@ -151,7 +160,7 @@ class Stage:
         self.storage: Storage
         self.settings = Settings(
             folder=str(folder),
-            seed=this.seed,
+            seed=f"{this.seed} {this.turn}",
             storage_url=self._open_storage(),
             runner=this.runner,
             broker_url=self._open_broker(queue),
@@ -210,7 +219,9 @@ class Stage:
         commands = {name: [sys.executable, str(HERE / "feed.py")] for name in FEEDS}
         commands[RECOVERER] = [sys.executable, str(HERE / "recoverer.py")]
         if self.round.runner != "threading":
-            worker = "-m celery -q -A shop worker --pool prefork -c 3 -l WARNING"
+            # RabbitMQ lets two workers of one name not live beside each other, nor shortly after.
+            worker = f"-m celery -q -A celery_app worker -I shop -n {uuid.uuid4().hex}@%h"
+            worker += " --pool prefork -c 3 -l WARNING"
             options = "--without-gossip --without-mingle --without-heartbeat"
             commands[WORKER] = [sys.executable, *worker.split(), *options.split()]
         return commands
