@@ -82,6 +82,12 @@ class ClockedSqliteStorage(MovableClock, SqliteStorage):
     """SQLite, with a clock to move."""
 
 
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch):
+    """Have commands write as to a file, whatever width the terminal that runs the tests has."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def tasks():
     """Give a dict of target → task, to put a test's tasks in."""
