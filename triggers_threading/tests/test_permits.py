@@ -42,7 +42,7 @@ def load(name):
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-def test_the_permit_log_gives_the_expected_status_counts(log, kind, tmp_path, capsys):
+def test_the_permit_log_gives_the_expected_status_counts(log, kind, tmp_path, record_property):
     storage = MemoryStorage() if kind == "memory" else SqliteStorage(tmp_path / "permits.db")
     plugins = Plugins()
     plugins.register(PermitTasks())
@@ -64,8 +64,9 @@ def test_the_permit_log_gives_the_expected_status_counts(log, kind, tmp_path, ca
         for instance in manager.instances():
             counts[instance.task_name][instance.status.value] += 1
     storage.close()
-    with capsys.disabled():
-        print(f"\npermit log on {kind} and threads: {len(log) / seconds:.0f} triggers/s")
+    record_property(
+        "rate", f"permit log on {kind} and threads: {len(log) / seconds:.0f} triggers/s"
+    )
     expected = load("permits.expected.json")
     assert (len(managers), len(log)) == (expected["sessions"], expected["triggers_fired"])
     assert {task: dict(found) for task, found in counts.items()} == expected["instances"]
