@@ -24,6 +24,11 @@ FINISHED = {
 """Step → what it took and its result, when the person comes in after the evening."""
 
 
+def hear_interrupts():
+    """A shell has what it runs in the background ignore them, the tests and their children too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextmanager
 def demo(folder, seed, **environment):
     """Start the demo; give its process, and see to it that it ends."""
@@ -33,6 +38,7 @@ def demo(folder, seed, **environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
+        preexec_fn=hear_interrupts,  # noqa: PLW1509 - it takes no lock
         env={
             "PYTHONPATH": str(EXAMPLES / "questionnaire"),
             "PYTHONUTF8": "1",
