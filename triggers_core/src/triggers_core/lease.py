@@ -77,11 +77,6 @@ class LeaseKeeper:
             with self._changed:
                 self._leases.discard(lease)
 
-    def held(self) -> int:
-        """Return how many leases are held now."""
-        with self._changed:
-            return len(self._leases)
-
     def _reset(self) -> None:
         """Start empty: a fork's child has neither the thread nor the leases."""
         self._pid = os.getpid()
