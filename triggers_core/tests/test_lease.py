@@ -68,6 +68,19 @@ def test_the_thread_stays_when_no_lease_is_left(storage, held_instance):
     assert keepers_threads(before) == [thread]
 
 
+def test_a_lease_that_has_ended_is_not_renewed(storage, held_instance, plugins):
+    manager, instance = held_instance
+    keeper, other_storage = LeaseKeeper(), StumblingStorage()
+    other = ImpatientManager("s", storage=other_storage, plugins=plugins)
+    with keeper.holding(manager, instance):
+        pass
+    storage.used.clear()
+
+    renew_once(keeper, other_storage, other, instance)
+
+    assert not storage.used.is_set()
+
+
 def test_the_thread_can_be_started_before_there_is_a_lease(storage, held_instance):
     before, keeper = threading.enumerate(), LeaseKeeper()
     keeper.start()
