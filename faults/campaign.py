@@ -27,7 +27,7 @@ import stage
 
 PROBLEMS_SHOWN = 10
 """Of a round; all are in the JSON."""
-COUNTS = ("rounds", "faults", "sessions", "executions", "reruns", "exits", "problems")
+COUNTS = ("rounds", "faults", "sessions", "executions", "reruns", "exits", "deaf", "problems")
 
 
 def rounds(
@@ -124,7 +124,7 @@ def counted(done: list[stage.Round]) -> dict[str, dict[str, int]]:
             row = counts.setdefault(kind, dict.fromkeys(COUNTS, 0))
             row["rounds"] += 1
             row["problems"] += len(this.problems)
-            for count in ("faults", "sessions", "executions", "reruns", "exits"):
+            for count in ("faults", "sessions", "executions", "reruns", "exits", "deaf"):
                 row[count] += getattr(this, count)
     counts["all"] = counts.pop("all")  # last
     return counts

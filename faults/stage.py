@@ -43,7 +43,7 @@ MEAN_GAP = 6
 """Arrivals at a point for each that is struck."""
 RAGE_SECONDS = 60.0
 """How long a round waits for its faults to strike."""
-HEALING_SECONDS = 90.0
+HEALING_SECONDS = 120.0
 STUCK_SECONDS = 25.0
 """Without any claim or execution, after which nothing more will come. Longer than a slow task, a
 lease and a recovery's hold one after another."""
@@ -66,6 +66,7 @@ class Round:
         executions, reruns: of tasks; the reruns are those that stand in for a lost one.
         sessions: how many were fed.
         exits: how often Celery's worker gave up by itself, and was started again.
+        deaf: whether it lived and took nothing any more, 0 or 1, until it was started again.
         problems: what is wrong, a sentence each.
         log: where something is, the last that the processes said.
     """
@@ -82,6 +83,7 @@ class Round:
     reruns: int = 0
     sessions: int = 0
     exits: int = 0
+    deaf: int = 0
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
     log: str = ""
@@ -205,7 +207,17 @@ class Stage:
                 return
             if noted != (noted := self.settings.size()):
                 stuck_at = time.monotonic() + STUCK_SECONDS
+            if time.monotonic() >= stuck_at and WORKER in self._processes and not self.round.deaf:
+                self._restart_deaf_worker()
+                stuck_at = time.monotonic() + STUCK_SECONDS
             time.sleep(LOOK_SECONDS)
+
+    def _restart_deaf_worker(self) -> None:
+        """Do what an operator does when messages wait and the worker takes none: Celery's may come
+        out of a broker's restart so. Nothing may be lost by it, but no framework can wake it."""
+        self.round.deaf = 1
+        self._kill(self._processes[WORKER])
+        self._start(WORKER)
 
     def close(self) -> None:
         self._closing.close()
