@@ -101,13 +101,6 @@ def _commit_each_row(work: Any) -> None:
     work.save = save_and_commit
 
 
-def messages_acknowledged_early() -> None:
-    from triggers_celery import CeleryTriggerTask  # noqa: PLC0415 - imports Celery
-
-    CeleryTriggerTask.acks_late = False
-    CeleryTriggerTask.reject_on_worker_lost = False
-
-
 def each_machine_has_its_clock() -> None:
     from triggers_postgres import PostgresStorage  # noqa: PLC0415 - needs its driver
 
@@ -145,9 +138,6 @@ PROTECTIONS = {
     "atomic transactions": Protection("each row is committed by itself", each_row_committed),
     "event ids": Protection("a trigger fired again counts again", event_ids_ignored),
     "renewal": Protection("a lease is not renewed while its task runs", leases_not_renewed),
-    "late acknowledgement": Protection(
-        "Celery forgets a message when a worker has it", messages_acknowledged_early
-    ),
     "server's clock": Protection("each machine goes by its own clock", each_machine_has_its_clock),
     "outcome of commits": Protection(
         "a commit that was not answered counts as not made", unanswered_commits_count_as_failed
