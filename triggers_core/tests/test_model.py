@@ -54,9 +54,9 @@ class Model:
         self.latest[trigger] = kwargs
         return ready
 
-    def run(self, trigger, kwargs):
-        """Fire, then let what became ready end in the order in which it did."""
-        queue = self.fire(trigger, kwargs)
+    def run(self, firings):
+        """Fire each, then let what became ready end in the order in which it did."""
+        queue = [name for firing in firings for name in self.fire(*firing)]
         while queue:
             name = queue.pop(0)
             queue += self.fire(name, {"by": name})
@@ -112,15 +112,48 @@ def configurations(draw):
     return configuration
 
 
+FIRINGS = st.tuples(st.sampled_from(EXTERNAL), st.builds(lambda n: {"n": n}, st.integers(0, 9)))
+
+
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @settings(max_examples=120, deadline=None, derandomize=True)
-@given(
-    configuration=configurations(),
-    firings=st.lists(st.tuples(st.sampled_from(EXTERNAL), st.integers(0, 9)), max_size=12),
-)
+@given(configuration=configurations(), firings=st.lists(FIRINGS, max_size=12))
 def test_any_firings_of_any_configuration_give_what_the_rules_say(
     kind, tmp_path_factory, configuration, firings
 ):
+    def fire_each(manager, queue, model):
+        for firing in firings:
+            manager.fire(*firing)
+            queue.drain()
+            model.run([firing])
+
+    found, model = done(kind, tmp_path_factory, configuration, fire_each)
+
+    assert found == model.seen()
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    configuration=configurations(),
+    batches=st.lists(st.lists(FIRINGS, min_size=2, max_size=8), max_size=4),
+)
+def test_any_batches_of_firings_give_what_the_rules_say(
+    kind, tmp_path_factory, configuration, batches
+):
+    def fire_batches(manager, queue, model):
+        for batch in batches:
+            manager.fire_many(batch)
+            queue.drain()
+            model.run(batch)
+
+    found, model = done(kind, tmp_path_factory, configuration, fire_batches)
+
+    assert found == model.seen()
+
+
+def done(kind, tmp_path_factory, configuration, fire):
+    """Return what a session holds after ``fire(manager, queue, model)``, and the model."""
     folder = tmp_path_factory.mktemp("model")
     made = MemoryStorage() if kind == "memory" else SqliteStorage(folder / "m.db")
     plugins = Plugins(load_entry_points=False)
@@ -130,14 +163,10 @@ def test_any_firings_of_any_configuration_give_what_the_rules_say(
     manager = TriggerManager("s", storage=made, plugins=plugins)
     manager.update_configuration(configuration)
     model = Model(configuration)
-    for trigger, number in firings:
-        manager.fire(trigger, {"n": number})
-        queue.drain()
-        model.run(trigger, {"n": number})
+    fire(manager, queue, model)
     found = {
         instance.name: (instance.status.value, instance.trigger_kwargs)
         for instance in manager.instances()
     }
     made.close()
-
-    assert found == model.seen()
+    return found, model

@@ -78,6 +78,9 @@ class Work:
         self._session_uid = manager.session_uid
         self._storage = manager.storage
         self._dispatch_timeout = manager.dispatch_timeout
+        # So that a batch asks for each, and writes each, once.
+        self._next_numbers: dict[str, int] = {}
+        self._latest_kwargs: dict[str, Mapping[str, Any]] = {}
 
     def find(self, instance_name: str) -> TaskInstance:
         """Return the instance as it stands now. Raises InstanceNotFound."""
@@ -110,7 +113,7 @@ class Work:
             InvalidTransition: the instance's status does not allow it.
         """
         replayed = self.change_to(instance, Status.REPLAYED)
-        number = self.unit.next_number(instance.task_name)
+        number = self._next_number(instance.task_name)
         stand_in = join.clone(replayed, number, at=self.at, **clone)
         stand_in = self._save(stand_in, None)
         self.replayed.append((replayed, stand_in))
@@ -148,7 +151,7 @@ class Work:
             self._save(instance, None)
             for instance in self._made_by(trigger_name, trigger_kwargs, took)
         ]
-        self.unit.remember_trigger(trigger_name, trigger_kwargs, at=at)
+        self._latest_kwargs[trigger_name] = trigger_kwargs
         touched = [*taken, *created]
         outcome = FireOutcome(
             trigger_name,
@@ -160,6 +163,11 @@ class Work:
         self.fired.append((trigger_name, trigger_kwargs, outcome))
         return outcome
 
+    def remember_triggers(self) -> None:
+        """Keep the latest kwargs of the triggers that were fired (F8). The change's last act."""
+        for trigger_name, trigger_kwargs in self._latest_kwargs.items():
+            self.unit.remember_trigger(trigger_name, trigger_kwargs, at=self.at)
+
     def _made_by(
         self, trigger_name: str, trigger_kwargs: Mapping[str, Any], tasks_that_took: set[str]
     ) -> Iterator[TaskInstance]:
@@ -167,9 +175,9 @@ class Work:
         for config in configuration.tasks_with(trigger_name):
             if config.name in tasks_that_took:
                 continue
-            number = self.unit.next_number(config.name)
+            number = self._next_number(config.name)
             if join.makes_instance(config, trigger_name, exists=number > 0):
-                earlier = self.unit.latest_kwargs(config.triggers - {trigger_name})
+                earlier = self._latest(config.triggers - {trigger_name})
                 yield join.make(
                     self._session_uid,
                     config,
@@ -179,11 +187,24 @@ class Work:
                     at=self.at,
                 )
 
+    def _next_number(self, task_name: str) -> int:
+        if task_name not in self._next_numbers:
+            self._next_numbers[task_name] = self.unit.next_number(task_name)
+        return self._next_numbers[task_name]
+
+    def _latest(self, trigger_names: frozenset[str]) -> dict[str, Mapping[str, Any]]:
+        fired_now = {
+            name: kwargs for name, kwargs in self._latest_kwargs.items() if name in trigger_names
+        }
+        return {**self.unit.latest_kwargs(trigger_names - fired_now.keys()), **fired_now}
+
     def _save(self, instance: TaskInstance, old_status: Status | None) -> TaskInstance:
         if instance.status is Status.SCHEDULED:
             due = max(self.at, instance.not_before)
             instance = instance.changed(recover_at=due + self._dispatch_timeout)
             self.to_dispatch.append(instance)
+        if old_status is None:
+            self._next_numbers[instance.task_name] = instance.number + 1
         self.keep(instance)
         if instance.status is not old_status:
             self.changed.append((instance, old_status))
@@ -202,6 +223,7 @@ def change(manager: TriggerManager) -> Iterator[Work]:
     with manager.storage.transaction(manager.session_uid, manager.name) as unit:
         work = Work(manager, unit)
         yield work
+        work.remember_triggers()
         if manager.plugins.has_hook("triggers_settled"):
             settled = any(_ended(*item) for item in work.changed) and not unit.is_active()
     if manager.plugins.is_observed:
