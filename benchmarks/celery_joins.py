@@ -39,7 +39,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -259,14 +259,14 @@ def wait_for(key: str, what: str) -> float:
 
 
 @contextmanager
-def worker(folder: str, concurrency: int) -> Iterator[int]:
-    """Start the worker; give its process id; stop it."""
+def worker(app_module: str, environment: Mapping[str, str], concurrency: int = 2) -> Iterator[int]:
+    """Start a worker of the app; give its process id; stop it."""
     here = str(Path(__file__).parent)
-    command = [sys.executable, "-m", "celery", "-A", "celery_joins_app", "worker"]
+    command = [sys.executable, "-m", "celery", "-A", app_module, "worker"]
     options = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING"]
     process = subprocess.Popen(
         [*command, "--pool", "prefork", "--concurrency", str(concurrency), *options],
-        env={**os.environ, "PYTHONPATH": here, joins.FOLDER_VARIABLE: folder},
+        env={**os.environ, "PYTHONPATH": here, **environment},
         stdout=subprocess.DEVNULL,
     )
     try:
@@ -364,7 +364,8 @@ def main() -> None:
     with empty_redis(), tempfile.TemporaryDirectory() as folder:
         stores = joins.storages(folder)
         compared = list(sides(stores).items())
-        with worker(folder, arguments.concurrency) as pid:
+        variables = {joins.FOLDER_VARIABLE: folder}
+        with worker("celery_joins_app", variables, arguments.concurrency) as pid:
             for side in compared:
                 measure(*side, arguments.count, pid)
             rounds = []
