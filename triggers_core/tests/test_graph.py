@@ -164,6 +164,16 @@ WARNINGS = {
         "task 't_a': no task runner 'held' is installed here (installed: threading); "
         "pip install triggers-held",
     ),
+    "a misspelt runner": (
+        {"t_a": {"after": ["go"], "run": "x", "using": "thraeding"}},
+        "task 't_a': no task runner 'thraeding' is installed here (installed: threading); "
+        "did you mean 'threading'?",
+    ),
+    "no default runner": (
+        {"t_a": {"after": ["go"], "run": "x"}},
+        "task 't_a': no task runner 'celery', the default, is installed here "
+        "(installed: threading); pip install triggers-celery",
+    ),
 }
 
 
@@ -171,7 +181,9 @@ WARNINGS = {
 def test_c9_what_looks_like_a_mistake_is_warned_of(fault):
     directives, warning = WARNINGS[fault]
 
-    found = lint(Configuration.parse(directives), known_runners=["threading"])
+    found = lint(
+        Configuration.parse(directives), known_runners=["threading"], default_runner="celery"
+    )
 
     assert [line for line in found if line.startswith(warning)], found
 
@@ -189,23 +201,55 @@ def test_what_is_meant_so_is_not_warned_of(directives):
     assert lint(Configuration.parse(directives)) == []
 
 
-def test_check_prints_the_warnings_and_exits_with_1(tmp_path):
+class Threading(BaseTaskRunner):
+    name = "threading"
+
+    def run(self, manager, task_instance):
+        raise AssertionError("nothing runs here")
+
+
+@pytest.fixture
+def only_threading():
+    plugins = Plugins(load_entry_points=False)
+    plugins.use_runner(Threading())
+    return commands.build(plugins)
+
+
+def test_check_prints_the_warnings_and_exits_with_1(tmp_path, only_threading):
     file = tmp_path / "permits.json"
     for directives, warning in WARNINGS.values():
         file.write_text(json.dumps(directives))
 
-        checked = CliRunner().invoke(
-            commands.build(Plugins(load_entry_points=False)), ["check", str(file)]
-        )
+        checked = CliRunner().invoke(only_threading, ["check", str(file)])
 
         assert checked.exit_code == 1
-        assert f"warning: {warning}".replace("threading", "none") in checked.output
+        assert f"warning: {warning}" in checked.output
+
+
+def test_check_asks_for_no_default_runner_where_a_plugin_chooses(tmp_path):
+    class Chooser:
+        @hookimpl
+        def triggers_select_runner(self):
+            return "held"
+
+    file = tmp_path / "permits.json"
+    file.write_text('{"t_a": {"after": ["go"], "run": "x"}}')
+    plugins = Plugins(load_entry_points=False)
+    plugins.register(Chooser())
+
+    checked = CliRunner().invoke(commands.build(plugins), ["check", str(file)])
+
+    assert checked.exit_code == 0
 
 
 @pytest.mark.parametrize(
     ("text", "exit_code", "says"),
     [
-        ('{"t_a": {"after": ["go"], "run": "x"}}', 0, "1 task, nothing to complain of"),
+        (
+            '{"t_a": {"after": ["go"], "run": "x", "using": "threading"}}',
+            0,
+            "1 task, nothing to complain of",
+        ),
         ('{"t_a": {"afer": ["go"], "run": "x"}}', 1, "did you mean 'after'?"),
         ('{"t_a": {"after": "go", "run": "x"}}', 1, "write ['go']"),
         ('["t_a"]', 1, "must be a mapping"),
@@ -213,15 +257,13 @@ def test_check_prints_the_warnings_and_exits_with_1(tmp_path):
         ("\xff", 2, "permits.json: expected JSON"),
     ],
 )
-def test_check_says_what_is_wrong(tmp_path, monkeypatch, text, exit_code, says):
+def test_check_says_what_is_wrong(
+    tmp_path, monkeypatch, only_threading, text, exit_code, says
+):
     monkeypatch.chdir(tmp_path)
     Path("permits.json").write_bytes(text.encode("latin-1"))
 
-    checked = CliRunner().invoke(
-        commands.build(Plugins(load_entry_points=False)),
-        ["check", "permits.json"],
-        env={"COLUMNS": "200"},
-    )
+    checked = CliRunner().invoke(only_threading, ["check", "permits.json"], env={"COLUMNS": "200"})
 
     assert (checked.exit_code, checked.exception.__class__) == (
         exit_code,

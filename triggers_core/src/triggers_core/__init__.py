@@ -22,6 +22,7 @@ from triggers_core.errors import (
     SchemaVersionError,
     StorageError,
     StorageNotFound,
+    TransientStorageError,
     TaskNotFound,
     TriggersError,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "TaskNotFound",
     "TriggerManager",
     "TriggerTask",
+    "TransientStorageError",
     "TriggersError",
     "UnitOfWork",
     "default_plugins",

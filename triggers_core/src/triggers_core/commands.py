@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from difflib import get_close_matches
 from enum import Enum
 from importlib import import_module, metadata
 from pathlib import Path
@@ -27,6 +26,7 @@ from triggers_core.graph import to_dot, to_mermaid
 from triggers_core.instance import ACTIVE, Status, TaskInstance
 from triggers_core.lint import lint
 from triggers_core.manager import TriggerManager
+from triggers_core.names import likely
 from triggers_core.plugins import STORAGE_VARIABLE, Plugins, default_plugins
 from triggers_core.recovery import DEFAULT_INTERVAL, recover_once, run_forever
 from triggers_core.storage.base import DEFAULT_ALIAS, Storage
@@ -216,7 +216,9 @@ def check(context: typer.Context, configuration: ConfigurationArgument) -> None:
     Example: triggers check permits.json
     """
     parsed = _configuration(context.obj, configuration)
-    warnings = lint(parsed, known_runners=context.obj.runners.names())
+    warnings = lint(
+        parsed, known_runners=context.obj.runners.names(), default_runner=_default(context.obj)
+    )
     for warning in warnings:
         out().print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
     if warnings:
@@ -334,8 +336,8 @@ def fire(
     typer.echo(json.dumps(outcome.to_dict(), indent=2))
     if not configuration.tasks_with(trigger):
         known = {name for task in configuration.values() for name in task.triggers}
-        alike = get_close_matches(trigger, known, n=1)
-        advice = f"; did you mean {alike[0]!r}?" if alike else ""
+        meant = likely(trigger, known)
+        advice = f"; did you mean {meant!r}?" if meant else ""
         warn(f"it is recorded, but no task waits for {trigger!r}{advice}")
 
 
@@ -546,6 +548,12 @@ def _is_over(instances: list[TaskInstance], before: float) -> bool:
         and instance.changed_at < before
         for instance in instances
     )
+
+
+def _default(plugins: Plugins) -> str | None:
+    """Return the runner of tasks that name none; None where a plugin chooses."""
+    chooses = plugins.has_hook("triggers_select_runner")
+    return None if chooses else TriggerManager.default_task_runner_name
 
 
 def _configuration(plugins: Plugins, path: Path) -> Configuration:

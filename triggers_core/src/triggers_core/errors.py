@@ -69,9 +69,14 @@ class StorageError(TriggersError):
     """The store cannot be used. What was committed before stands; this change was not made."""
 
 
+class TransientStorageError(StorageError):
+    """The store undid this change for a reason that may have passed: its connection was lost, or it
+    got in another transaction's way. Where the same can be done again, it has been."""
+
+
 class OutcomeUnknown(StorageError):
-    """The one exception to that: the store went away in the middle of a commit, and does not say
-    whether this change was made. It was made wholly or not at all.
+    """The one that does not say so: the store went away in the middle of a commit, and does not
+    tell whether this change was made. It was made wholly or not at all.
 
     With an ``event_id``, fire the trigger again: that changes nothing if it is recorded. Without
     one, look at the session first. What it scheduled, if anything, ``recover`` will send.

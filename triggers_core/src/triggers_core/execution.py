@@ -103,15 +103,20 @@ def _claim(
     manager: TriggerManager, dispatched: TaskInstance, reruns_left: int
 ) -> TaskInstance | None:
     """Return the instance as running, under a lease, or None when it is not to be run (X1)."""
-    with change(manager) as work:
+
+    def claim(work: Work) -> tuple[TaskInstance, bool]:
         current = work.find(dispatched.name)
-        if current.status is Status.SCHEDULED and current.attempt == dispatched.attempt:
-            return work.change_to(
-                current,
-                Status.RUNNING,
-                recover_at=work.at + manager.lease_duration,
-                reruns_left=reruns_left,
-            )
+        if current.status is not Status.SCHEDULED or current.attempt != dispatched.attempt:
+            return current, False
+        lease_end = work.at + manager.lease_duration
+        running = work.change_to(
+            current, Status.RUNNING, recover_at=lease_end, reruns_left=reruns_left
+        )
+        return running, True
+
+    current, is_claimed = change(manager, claim)
+    if is_claimed:
+        return current
     _logger.info(
         "session %r: dropped a message for %s, attempt %d: it is %s, attempt %d",
         manager.session_uid,
@@ -177,8 +182,18 @@ def _retry(context: TaskContext, retry: RetryRequested, task: TriggerTask) -> Ta
 
 
 def _fail(context: TaskContext, error: BaseException) -> TaskInstance | None:
+    described = _described(error)
+    _logger.error(
+        "session %r: %s, attempt %d, failed: %s: %s; the instance's metadata has the traceback",
+        context.manager.session_uid,
+        context.instance.name,
+        context.attempt,
+        described["type"],
+        described["message"],
+    )
+
     def fail(work: Work, instance: TaskInstance) -> TaskInstance:
-        return work.change_to(instance.with_metadata(error=_described(error)), Status.FAILED)
+        return work.change_to(instance.with_metadata(error=described), Status.FAILED)
 
     return _end(context, fail)
 
@@ -188,12 +203,18 @@ def _end(
 ) -> TaskInstance | None:
     """Record the end in one transaction, if the instance is still this execution's."""
     manager, running = context.manager, context.instance
-    with change(manager) as work:
+
+    def end_if_it_runs(work: Work) -> tuple[TaskInstance, bool]:
         current = work.find(running.name)
-        if current.status is Status.RUNNING and current.attempt == running.attempt:
-            if context.logger.kept:
-                current = current.with_metadata(logs=context.logger.kept)
-            return end(work, current)
+        if current.status is not Status.RUNNING or current.attempt != running.attempt:
+            return current, False
+        if context.logger.kept:
+            current = current.with_metadata(logs=context.logger.kept)
+        return end(work, current), True
+
+    current, is_ended = change(manager, end_if_it_runs)
+    if is_ended:
+        return current
     _logger.warning(
         "session %r: %s, attempt %d, ended, but it is %s by now; this end is not recorded",
         manager.session_uid,

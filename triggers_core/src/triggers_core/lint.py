@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 
-from triggers_core.config import Configuration, TaskConfig
+from triggers_core.config import Configuration
+from triggers_core.names import likely
 
 _SAME_BUT_A_LETTER = 0.9
 _WITHOUT_DIGITS = dict.fromkeys(map(ord, "0123456789"))
 
 
 def lint(
-    configuration: Configuration, *, known_runners: Collection[str] | None = None
+    configuration: Configuration,
+    *,
+    known_runners: Collection[str] | None = None,
+    default_runner: str | None = None,
 ) -> list[str]:
     """Return a warning for whatever is legal but looks like a mistake.
 
@@ -21,14 +25,15 @@ def lint(
     that are not installed.
 
     Args:
-        known_runners: names of runners; None not to look at ``using``.
+        known_runners: names of runners; None not to look at which runner tasks need.
+        default_runner: the one that tasks without ``using`` need; None not to look at these.
     """
     return [
         *_cycles(configuration),
         *_unreachable(configuration),
         *_always_abandoned(configuration),
         *_misspelt(configuration),
-        *_unknown_runners(configuration, known_runners),
+        *_unknown_runners(configuration, known_runners, default_runner),
     ]
 
 
@@ -104,18 +109,18 @@ def _are_alike(name: str, known: str) -> bool:
 
 
 def _unknown_runners(
-    configuration: Configuration, known_runners: Collection[str] | None
+    configuration: Configuration,
+    known_runners: Collection[str] | None,
+    default_runner: str | None,
 ) -> Iterator[str]:
-    if known_runners is None:
-        return
-    for task in _using(configuration):
-        if task.using not in known_runners:
-            known = ", ".join(sorted(known_runners)) or "none"
-            yield (
-                f"task {task.name!r}: no task runner {task.using!r} is installed here "
-                f"(installed: {known}); pip install triggers-{task.using}"
-            )
-
-
-def _using(configuration: Configuration) -> Iterator[TaskConfig]:
-    return (task for task in configuration.values() if task.using is not None)
+    for task in configuration.values():
+        needed = task.using or default_runner
+        if known_runners is None or needed is None or needed in known_runners:
+            continue
+        meant = likely(needed, known_runners)
+        yield (
+            f"task {task.name!r}: no task runner {needed!r}"
+            f"{'' if task.using else ', the default,'} is installed here "
+            f"(installed: {', '.join(sorted(known_runners)) or 'none'}); "
+            f"{f'did you mean {meant!r}?' if meant else f'pip install triggers-{needed}'}"
+        )

@@ -93,8 +93,11 @@ class TriggerManager:
         parsed = Configuration.parse(configuration, self.plugins.validate_directive)
         for task in parsed.values():
             self._check_runner(task)
-        with change(self) as work:
+
+        def configure(work: Work) -> None:
             work.unit.configure(work.unit.configuration().updated(parsed))
+
+        change(self, configure)
 
     def fire(
         self,
@@ -139,8 +142,7 @@ class TriggerManager:
         if not isinstance(firings, Iterable):
             raise InvalidKwargs(f"expected firings to iterate over, not {shown(firings)}")
         checked = [_checked(*_as_firing(firing)) for firing in firings]
-        with change(self) as work:
-            return [_fire(work, *firing) for firing in checked]
+        return change(self, lambda work: [_fire(work, *firing) for firing in checked])
 
     def replay_failed_instance(
         self,
@@ -166,7 +168,8 @@ class TriggerManager:
         """
         name = self._name_of(instance)
         replacement = _replacement(name, replacement_kwargs)
-        with change(self) as work:
+
+        def replay(work: Work) -> TaskInstance:
             failed = _failed(work.find(name), "replayed")
             unknown = sorted(map(repr, replacement.keys() - failed.trigger_kwargs.keys()))
             if unknown:
@@ -180,6 +183,8 @@ class TriggerManager:
                 config_digest=work.unit.configuration().digest,
                 trigger_kwargs=replacement,
             )
+
+        return change(self, replay)
 
     def skip_failed_instance(
         self, instance: TaskInstance | str, *, cascade: bool = False, result: Result = None
@@ -201,8 +206,12 @@ class TriggerManager:
         kwargs = json.loads(encode_kwargs(result, f"instance {name}, result"))
         if result is not None and not cascade:
             raise InvalidKwargs(f"instance {name}: a result needs cascade=True to go anywhere")
-        with change(self) as work:
-            return work.skip(_failed(work.find(name), "skipped"), cascade=cascade, result=kwargs)
+        return change(
+            self,
+            lambda work: work.skip(
+                _failed(work.find(name), "skipped"), cascade=cascade, result=kwargs
+            ),
+        )
 
     def mark_instance_logs_resolved(self, instance: TaskInstance | str) -> TaskInstance:
         """Note that a person has dealt with an instance's error or warnings; return it.
@@ -212,13 +221,17 @@ class TriggerManager:
         Raises:
             InstanceNotFound: there is none of that name.
         """
-        with change(self) as work:
-            found = work.find(self._name_of(instance))
+        name = self._name_of(instance)
+
+        def resolve(work: Work) -> TaskInstance:
+            found = work.find(name)
             if found.is_resolved:
                 return found
             resolved = found.with_metadata(logs_resolved=True)
             work.keep(resolved)
             return resolved
+
+        return change(self, resolve)
 
     def instance(self, name: str) -> TaskInstance:
         """Return one instance (``"t_task#0"``) as it stands. Raises InstanceNotFound."""

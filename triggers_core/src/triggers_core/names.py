@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Collection
 from typing import Any
 
 from triggers_core.errors import InvalidName
@@ -27,6 +28,13 @@ class _Shown(reprlib.Repr):
 
 shown = _Shown().repr
 """Value → how an error shows it: shortened, whatever its size, depth and own ``repr``."""
+
+
+def likely(name: str, known: Collection[str]) -> str | None:
+    """Return which of the known names was probably meant, or None."""
+    from difflib import get_close_matches  # noqa: PLC0415 - slow to import, rarely used
+
+    return next(iter(get_close_matches(name, known, n=1)), None)
 
 
 def check_name(name: Any, kind: str) -> str:

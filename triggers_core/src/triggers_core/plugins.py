@@ -25,6 +25,7 @@ from triggers_core.errors import (
     TaskNotFound,
 )
 from triggers_core.hookspecs import PROJECT_NAME, hookimpl
+from triggers_core.names import likely
 from triggers_core.registry import Registry
 from triggers_core.runner import BaseTaskRunner
 from triggers_core.storage.base import DEFAULT_ALIAS, Storage
@@ -186,7 +187,10 @@ class Plugins:
         """Raise RunnerNotFound, as :meth:`runner` does, unless the name is offered. Imports
         nothing."""
         if name not in self.runners.names():
-            self.runners.load(name, _runner_advice(name, asked_by))
+            whose = f", asked for by {asked_by}" if asked_by else ""
+            meant = likely(name, self.runners.names())
+            advice = f"did you mean {meant!r}?" if meant else f"pip install triggers-{name}"
+            self.runners.load(name, f"{whose}; {advice}")
 
     def storage(self, alias: str = DEFAULT_ALIAS) -> Storage:
         """Return the storage of that alias: one given to :meth:`add_storage`, or for
@@ -261,7 +265,8 @@ class Plugins:
         return caller
 
     def _build_runner(self, name: str, asked_by: str) -> BaseTaskRunner:
-        runner_class = self.runners.load(name, _runner_advice(name, asked_by))
+        self.check_runner(name, asked_by)
+        runner_class = self.runners.load(name)
         try:
             return runner_class()
         except Exception as error:
@@ -363,10 +368,6 @@ class _CoreHooks:
 
 RUN_TASK = _CoreHooks.triggers_execute
 """The framework's last step on the way into a task."""
-
-
-def _runner_advice(name: str, asked_by: str) -> str:
-    return f"{f', asked for by {asked_by}' if asked_by else ''}; pip install triggers-{name}"
 
 
 def _check_runner(offered: object) -> type[BaseTaskRunner]:

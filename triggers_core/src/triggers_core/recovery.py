@@ -15,7 +15,7 @@ from triggers_core.errors import TriggersError
 from triggers_core.instance import Status, TaskInstance
 from triggers_core.plugins import Plugins, default_plugins
 from triggers_core.storage.base import Storage
-from triggers_core.work import change
+from triggers_core.work import Work, change
 
 if TYPE_CHECKING:
     from triggers_core.manager import TriggerManager
@@ -73,8 +73,8 @@ def recover_once(
                 session_uid, storage=storage, plugins=plugins
             )
             done = take_over(manager, lost.instance)
-        except TriggersError:
-            _logger.exception("session %r: %s could not be recovered", session_uid, name)
+        except Exception as error:  # a manager's constructor may raise anything
+            _log(f"session {session_uid!r}: {name} could not be recovered", error)
             done = "errors"
         if done is not None:
             _logger.info("session %r: %s was lost: %s", session_uid, name, done)
@@ -98,8 +98,8 @@ def run_forever(
     while not stop.is_set():
         try:
             found = recover_once(storage, plugins=plugins)
-        except TriggersError:
-            _logger.exception("this recovery pass could not be made; the next will try again")
+        except Exception as error:
+            _log("this recovery pass could not be made, and the next will try again", error)
             found = Recovered()
         if found.count < DEFAULT_LIMIT:
             stop.wait(interval)
@@ -116,7 +116,8 @@ def take_over(manager: TriggerManager, lost: TaskInstance) -> RecoveredBy | None
     Raises:
         DispatchError: it is recorded, but reached no runner; a later pass sends it.
     """
-    with change(manager) as work:
+
+    def take(work: Work) -> RecoveredBy | None:
         current = work.find(lost.name)
         if current != lost:
             return None
@@ -129,6 +130,14 @@ def take_over(manager: TriggerManager, lost: TaskInstance) -> RecoveredBy | None
             return "rerun"
         work.change_to(current, Status.FAILED)
         return "failed"
+
+    return change(manager, take)
+
+
+def _log(what: str, error: Exception) -> None:
+    """Log an error of the framework's own in a line, which is enough, and another's whole."""
+    traceback = None if isinstance(error, TriggersError) else error
+    _logger.error("%s: %s", what, error, exc_info=traceback)
 
 
 def _worker_lost(instance: TaskInstance) -> dict[str, str]:

@@ -56,7 +56,6 @@ class TriggerBench:
         self.plugins = Plugins()
         self._hooks = _BenchHooks(self.plugins, self.clock)
         self.plugins.register(self._hooks)
-        self._managers: list[TriggerManager] = []
 
     @overload
     def manager(self, session_uid: str = ...) -> TriggerManager: ...
@@ -68,9 +67,7 @@ class TriggerBench:
         self, session_uid: str = "test", manager_class: type[TriggerManager] = TriggerManager
     ) -> TriggerManager:
         """Return a manager of a session, of the application's own class if need be."""
-        made = manager_class(session_uid, storage=self.storage, plugins=self.plugins)
-        self._managers.append(made)
-        return made
+        return manager_class(session_uid, storage=self.storage, plugins=self.plugins)
 
     def use_tasks(self, tasks: Mapping[str, Any]) -> None:
         """Run these in place of what ``run`` targets name: target → task class or instance."""
@@ -94,9 +91,11 @@ class TriggerBench:
         self.settle()
 
     def check_resolved(self) -> None:
-        """Fail the test if an instance failed, or logged a warning, that the test did not
-        expect: by ``assert_failed`` or ``mark_instance_logs_resolved``."""
-        for manager in self._managers:
+        """Fail the test if an instance, in whichever session on the bench's storage, failed or
+        logged a warning that the test did not expect: by ``assert_failed`` or
+        ``mark_instance_logs_resolved``."""
+        for session_uid, _ in self.storage.sessions():
+            manager = self.manager(session_uid)
             unresolved = manager.unresolved_instances()
             if unresolved:
                 names = ", ".join(instance.name for instance in unresolved)

@@ -1,26 +1,36 @@
 """One change to a session: a transaction that applies the rules, then telling and dispatching.
 
-:func:`change` is the only way in which the framework alters a session. Whatever happens in its
-body is one transaction; observers and runners hear of it once it is committed.
+:func:`change` is the only way in which the framework alters a session. Whatever it applies is one
+transaction; observers and runners hear of it once it is committed.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from triggers_core import join
 from triggers_core.dispatch import dispatch
-from triggers_core.errors import DispatchError, InstanceNotFound, StorageError
+from triggers_core.errors import (
+    DispatchError,
+    InstanceNotFound,
+    StorageError,
+    TransientStorageError,
+)
 from triggers_core.instance import Status, TaskInstance, split_instance_name
 from triggers_core.names import shown
 from triggers_core.storage.base import UnitOfWork, damaged
 
 if TYPE_CHECKING:
     from triggers_core.manager import TriggerManager
+
+Applied = TypeVar("Applied")
+
+RETRY_PAUSES_SECONDS = (0.0, 0.1, 0.3)
+"""Before each further try of a change that the store undid."""
 
 DISPATCH_RETRY_SECONDS = 10.0
 """From a dispatch that failed to the earliest time at which recovery makes it again."""
@@ -211,21 +221,18 @@ class Work:
         return instance
 
 
-@contextmanager
-def change(manager: TriggerManager) -> Iterator[Work]:
-    """Open a transaction on the manager's session; once it is committed, tell and dispatch.
+def change(manager: TriggerManager, apply: Callable[[Work], Applied]) -> Applied:
+    """Change the manager's session in one transaction; once it is committed, tell and dispatch.
+
+    Args:
+        apply: makes the change, and nothing else: it is called once more, for a transaction of
+            its own, where the store undid the one before. What it returns is returned.
 
     Raises:
         DispatchError: the change is committed, but a runner did not accept an instance.
         StorageError: nothing was changed.
     """
-    settled = False
-    with manager.storage.transaction(manager.session_uid, manager.name) as unit:
-        work = Work(manager, unit)
-        yield work
-        work.remember_triggers()
-        if manager.plugins.has_hook("triggers_settled"):
-            settled = any(_ended(*item) for item in work.changed) and not unit.is_active()
+    work, applied, settled = _committed(manager, apply)
     if manager.plugins.is_observed:
         _tell(manager, work, settled)
     try:
@@ -236,6 +243,31 @@ def change(manager: TriggerManager) -> Iterator[Work]:
         except StorageError:
             _logger.exception("recovery will find these after the dispatch timeout only")
         raise
+    return applied
+
+
+def _committed(
+    manager: TriggerManager, apply: Callable[[Work], Applied]
+) -> tuple[Work, Applied, bool]:
+    """Return the work, what ``apply`` returned, and whether the session has come to rest by it."""
+    for pause in RETRY_PAUSES_SECONDS:
+        try:
+            return _tried(manager, apply)
+        except TransientStorageError as error:
+            _logger.warning("session %r: trying again: %s", manager.session_uid, error)
+            time.sleep(pause)
+    return _tried(manager, apply)
+
+
+def _tried(manager: TriggerManager, apply: Callable[[Work], Applied]) -> tuple[Work, Applied, bool]:
+    settled = False
+    with manager.storage.transaction(manager.session_uid, manager.name) as unit:
+        work = Work(manager, unit)
+        applied = apply(work)
+        work.remember_triggers()
+        if manager.plugins.has_hook("triggers_settled"):
+            settled = any(_ended(*item) for item in work.changed) and not unit.is_active()
+    return work, applied, settled
 
 
 def _recover_soon(manager: TriggerManager, instance_names: tuple[str, ...]) -> None:

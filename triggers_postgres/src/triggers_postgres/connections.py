@@ -134,7 +134,7 @@ class Connections:
                     raise
             except psycopg.OperationalError as error:
                 pause = next(pauses, None)
-                if pause is None or not _may_pass(error):
+                if pause is None or not may_pass(error):
                     raise
             # Where one connection is broken, others that were idle often are.
             if process.pool is not None:
@@ -231,8 +231,9 @@ def _take_back(pool: ConnectionPool[Connection], connection: Connection) -> None
     pool.putconn(connection)
 
 
-def _may_pass(error: psycopg.OperationalError) -> bool:
-    if isinstance(error, PoolTimeout):
+def may_pass(error: Exception) -> bool:
+    """Return whether the same may succeed at the next try."""
+    if isinstance(error, PoolTimeout) or not isinstance(error, psycopg.OperationalError):
         return False
     return error.sqlstate is None or error.sqlstate.startswith(_PASSING)
 

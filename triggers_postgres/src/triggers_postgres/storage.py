@@ -17,10 +17,10 @@ from urllib.parse import unquote
 import psycopg
 from psycopg import errors
 
-from triggers_core.errors import OutcomeUnknown, StorageError
+from triggers_core.errors import OutcomeUnknown, StorageError, TransientStorageError
 from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage
 from triggers_postgres.clock import Reading
-from triggers_postgres.connections import Connection, Connections, pipeline
+from triggers_postgres.connections import Connection, Connections, may_pass, pipeline
 from triggers_postgres.schema import check_schema_name, prepare
 from triggers_postgres.session import PostgresReader, PostgresWork, Statements
 
@@ -139,7 +139,7 @@ class PostgresStorage(Storage):
                     # Not even whether the connection is lost shows in time: a server that goes
                     # after the commit may have said so, and not have closed it yet.
                     if not is_ending:
-                        raise
+                        raise self._failure(error, is_undone=True) from error
                     lost = error
             if lost is not None:
                 self._find_out(work.transaction_id, lost)
@@ -198,7 +198,7 @@ class PostgresStorage(Storage):
         """Return if the transaction is committed whose COMMIT was not answered.
 
         Raises:
-            psycopg.Error: it is not.
+            StorageError: it is not.
             OutcomeUnknown: the server does not say.
         """
         try:
@@ -206,7 +206,7 @@ class PostgresStorage(Storage):
         except psycopg.Error as error:
             status = f"not to be had ({_said(error)})"
         if status == "aborted":
-            raise lost
+            raise self._failure(lost, is_undone=True) from lost
         if status != "committed":
             raise OutcomeUnknown(
                 f"PostgreSQL storage {self._connections.shown}: the connection was lost in the "
@@ -234,10 +234,19 @@ class PostgresStorage(Storage):
         try:
             yield
         except (psycopg.Error, UnicodeEncodeError) as error:
-            raise StorageError(
-                f"PostgreSQL storage {self._connections.shown}: {_said(error)}; this change was "
-                "not made, and everything committed before stands"
-            ) from error
+            raise self._failure(error, is_undone=self._connections.is_lent) from error
+
+    def _failure(self, error: Exception, *, is_undone: bool) -> StorageError:
+        """Return the error to raise.
+
+        Args:
+            is_undone: a transaction had begun, and is undone.
+        """
+        kind = TransientStorageError if is_undone and may_pass(error) else StorageError
+        return kind(
+            f"PostgreSQL storage {self._connections.shown}: {_said(error)}; this change was "
+            "not made, and everything committed before stands"
+        )
 
 
 def _check_is_commit(cursor: psycopg.Cursor[Any]) -> None:

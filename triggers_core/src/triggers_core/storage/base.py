@@ -158,6 +158,7 @@ class Storage(ABC):
 
         Raises:
             StorageError: the store cannot be used; nothing was changed.
+            TransientStorageError: it undid this transaction, and may make another.
         """
 
     @abstractmethod
