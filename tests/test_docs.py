@@ -1,60 +1,128 @@
 """What the guide shows is so: each document's files, programs and commands run, in order, in one
 empty folder, and print what the document says.
 
-In an output, ``…`` stands for anything. What sets up the reader's own environment is not run. A
-command that ends with ``&`` goes on running until the document's end.
+In an output, ``…`` stands for anything; after it, ``export NAME=…`` is for what it stood for. What
+``pip install`` names is looked up, and the document's own distribution is installed. ``triggers
+web`` serves until it is started again, and a command that ends with ``&`` runs, until the
+document's end. A Python file that nothing has run by then is imported.
 """
 
 import json
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
+import threading
 import uuid
+from configparser import ConfigParser
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+import typer
+from packaging.requirements import Requirement
 from redis import Redis, RedisError
+
+from triggers_core import commands
 
 ROOT = Path(__file__).parents[1]
 DEADLINE = 60
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
-SET_UP = ("pip ", "python3 -m venv ", ". .venv/")
-CHECKED_BY_READING = {"json": json.loads}
-SHOWN_ONLY = {"mermaid", "ini", "toml", "sql"}
-SETTINGS = "celeryconfig.py"
+SET_UP = ("python3 -m venv ", ". .venv/")
+SHOWN_ONLY = {"mermaid", "toml", "sql"}
 VARIABLE = "TRIGGERS_TEST_REDIS"
 BROKER_URL = os.environ.get(VARIABLE, "redis://127.0.0.1:6379/13")
+WEB = "triggers web"
+WEB_ADDRESS = "http://127.0.0.1:8765/"
+WHAT_ANY_STANDS_FOR = "…"
 
 BLOCK = re.compile(
     r"^```(?P<language>\w*)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<body>.*?)^```$",
     re.DOTALL | re.MULTILINE,
 )
+STEP = re.compile(r"(?P<command>(?:.*\\\n)*.*)\n?(?P<shown>(?:.*\n?)*)")
+BROKER = re.compile(
+    r'^(?P<name> *(?:CELERY_)?broker_)url(?P<equals> ?= ?)"redis://localhost"(?P<end>,?)$',
+    re.IGNORECASE | re.MULTILINE,
+)
+CONTAINER = re.compile(r" *(?:[-*+:]|\d+\.) +")
+DIRECTIVE = ":::"
+CODE_INDENT = 4
+
+# Is loaded by every Python that the document starts, and notes which files of the folder it runs.
+SITECUSTOMIZE = """
+import os, sys
+
+def note(event, arguments, folder={folder!r}, notes={notes!r}):
+    if event == "exec":
+        path = getattr(arguments[0], "co_filename", "")
+    elif event == "cpython.run_file":
+        path = arguments[0]
+    else:
+        return
+    path = os.path.realpath(path)
+    if path.startswith(folder):
+        with open(notes, "a", encoding="utf-8") as file:
+            file.write(path + "\\n")
+
+sys.addaudithook(note)
+"""
+IMPORT = """
+import sys
+from importlib import import_module
+from pathlib import Path
+
+path = Path(sys.argv[1])
+module = path.parent if path.stem == "__init__" else path.with_suffix("")
+sys.path.insert(0, str(module.parent))
+import_module(module.name)
+"""
 
 
 class Reader:
     """Does what a document says, in a folder of its own."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, tmp_path, broker_prefix=""):
+        self.folder = tmp_path / "empty"
+        self.folder.mkdir()
+        self.packages = tmp_path / "packages"
+        self.packages.mkdir()
+        self.notes = tmp_path / "ran.txt"
+        self.notes.touch()
+        folder = os.path.realpath(self.folder) + os.sep
+        (self.packages / "sitecustomize.py").write_text(
+            SITECUSTOMIZE.format(folder=folder, notes=str(self.notes)), encoding="utf-8"
+        )
+        self.log = tmp_path / "started.log"
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("TRIGGERS_")},
             "COLUMNS": "100",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(self.packages),
             "PYTHONUTF8": "1",
         }
+        self.broker_prefix = broker_prefix
+        self.web = None
+        self.web_address = WEB_ADDRESS
         self.started = []
-        self.settings = ""
-
-    def use_broker(self, prefix):
-        """Have the document's Celery app use the tests' broker, by names of its own there."""
-        options = {"global_keyprefix": prefix}
-        self.settings = f"broker_url = {BROKER_URL!r}\nbroker_transport_options = {options!r}\n"
+        self.any_stood_for = ""
 
     def write(self, name, text):
         path = self.folder / name
+        assert path.suffix != ".py" or not path.exists(), f"{name} is written twice"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + self.settings * (name == SETTINGS), encoding="utf-8")
+        path.write_text(BROKER.sub(self._own_broker, text), encoding="utf-8")
+
+    def _own_broker(self, setting):
+        """Have an app use the tests' broker, by names of the document's own there."""
+        name, equals, end = setting["name"], setting["equals"], setting["end"]
+        url, options = (
+            ("URL", "TRANSPORT_OPTIONS") if name.isupper() else ("url", "transport_options")
+        )
+        prefix = {"global_keyprefix": self.broker_prefix}
+        return f"{name}{url}{equals}{BROKER_URL!r}{end}\n{name}{options}{equals}{prefix!r}{end}"
 
     def run(self, *command):
         done = subprocess.run(
@@ -69,43 +137,148 @@ class Reader:
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def start(self, command):
-        with (self.folder / "started.log").open("ab") as log:
-            process = subprocess.Popen(
-                command.split(),
+    def start(self, command, stdout=None):
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                shlex.split(command),
                 cwd=self.folder,
-                stdout=log,
+                stdout=stdout or log,
                 stderr=log,
+                encoding="utf-8",
                 env=self.environment,
             )
-        self.started.append(process)
+
+    def serve(self, command, shown):
+        """Start ``triggers web`` in place of the one before, at a free port, and go on when it has
+        printed what is shown."""
+        if self.web:
+            self.started.remove(self.web)
+            self.stop(self.web)
+        self.web = self.start(f"{command} --port 0", stdout=subprocess.PIPE)
+        too_late = threading.Timer(DEADLINE, self.web.kill)
+        too_late.start()
+        printed = "".join(self.web.stdout.readline() for _ in shown.splitlines())
+        too_late.cancel()
+        if not printed:
+            self.web.communicate()
+            pytest.fail(f"{command}\n{self.log.read_text()}")
+        self.started.append(self.web)
+        self.web_address = re.search(r"http://[^/]+/", printed)[0]
+        self.expect(shown, printed, command)
+
+    def stop(self, process):
+        process.terminate()
+        process.communicate(timeout=DEADLINE)
+        assert process.returncode in {0, -signal.SIGTERM}, self.log.read_text()
 
     def stop_what_was_started(self):
         for process in self.started:
             process.terminate()
         for process in self.started:
-            assert process.wait(DEADLINE) == 0, (self.folder / "started.log").read_text()
+            self.stop(process)
 
     def run_program(self, text):
-        self.write("program.py", text)
-        return self.run(sys.executable, "-W", "error", "program.py")
+        path = self.folder / "program.py"
+        path.write_text(text, encoding="utf-8")
+        return self.run(sys.executable, "-W", "error", path.name)
 
     def run_commands(self, text):
         """Run each line after a ``$``, and compare what follows it."""
         for step in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-            command, _, shown = step.partition("\n")
+            command, shown = STEP.fullmatch(step).groups()
             if command.startswith("export "):
                 name, _, value = command.removeprefix("export ").partition("=")
-                self.environment[name] = value
+                stands_for = self.any_stood_for if value == WHAT_ANY_STANDS_FOR else value
+                self.environment[name] = stands_for
+            elif command.startswith("pip install "):
+                self.install(*shlex.split(command.removeprefix("pip install "), comments=True))
+            elif command.startswith(WEB):
+                self.serve(command, shown)
             elif command.endswith(" &"):
-                self.start(command.removesuffix("&"))
+                self.started.append(self.start(command.removesuffix(" &")))
             elif not command.startswith(SET_UP):
-                expect(shown, self.run("bash", "-c", command), command)
+                command = command.replace(WEB_ADDRESS, self.web_address)
+                self.expect(shown, self.run("bash", "-c", command), command)
+
+    def expect(self, shown, printed, source):
+        printed = printed.replace(self.web_address, WEB_ADDRESS)
+        self.any_stood_for = ([self.any_stood_for, *expect(shown, printed, source)])[-1]
+
+    def install(self, *words):
+        """Install the folder's own distribution, and look whether there is what else is named."""
+        for word in words:
+            if word == ".":
+                options = ["--no-index", "--no-deps", "--no-build-isolation"]
+                target = ["--target", str(self.packages)]
+                self.run(sys.executable, "-m", "pip", "install", "-q", *options, *target, word)
+            elif not word.startswith("-"):
+                look_up(word)
+
+    def import_what_nothing_ran(self):
+        """Each file that was written has then been run, as far as an import runs it."""
+        ran = self.notes.read_text(encoding="utf-8").splitlines()
+        for path in map(os.path.realpath, self.folder.rglob("*.py")):
+            if path not in ran:
+                self.run(sys.executable, "-W", "error", "-c", IMPORT, path)
 
 
 def expect(shown, printed, source):
-    pattern = ".*".join(map(re.escape, shown.rstrip().split("…")))
-    assert re.fullmatch(pattern, printed.rstrip(), re.DOTALL), f"{source}\nprinted:\n{printed}"
+    """Return what each ``…`` stands for."""
+    pattern = "(.*)".join(map(re.escape, shown.rstrip().split(WHAT_ANY_STANDS_FOR)))
+    match = re.fullmatch(pattern, printed.rstrip(), re.DOTALL)
+    assert match, f"{source}\nprinted:\n{printed}"
+    return match.groups()
+
+
+def look_up(requirement):
+    """Find what ``pip install`` names, an index's or a clone's, and its extras."""
+    wanted = Requirement(requirement.rpartition("/")[2])
+    extras = metadata.metadata(wanted.name).get_all("Provides-Extra", [])
+    assert wanted.extras <= set(extras), f"{requirement}: {wanted.name} has the extras {extras}"
+
+
+def parse_options(command):
+    """Have ``triggers`` read its options and arguments, as far as it can without doing anything."""
+    program, *arguments = shlex.split(command)
+    assert Path(program).name == "triggers"
+    cli = typer.main.get_command(commands.build())
+    context = cli.context_class(cli)
+    _, (name, *rest), _ = cli.make_parser(context).parse_args(arguments)
+    found = cli.get_command(context, name)
+    assert found, f"{command}: there is no command {name!r}"
+    found.make_context(name, rest, parent=context)
+
+
+def read_service(text):
+    """Read the settings of a systemd service, and its command."""
+    settings = ConfigParser()
+    settings.read_string(text)
+    parse_options(settings["Service"]["ExecStart"])
+
+
+CHECKED_BY_READING = {"json": json.loads, "ini": read_service}
+
+
+def code_outside_blocks(text):
+    """Return (line number, line) of what Markdown takes for code, or for a fence, and we do not.
+
+    Indented by four more than the text that it belongs to, a line is code.
+    """
+    outside = BLOCK.sub(lambda block: "\n" * block[0].count("\n"), text)
+    found, column = [], 0
+    for number, line in enumerate(outside.splitlines(), start=1):
+        start = len(line.expandtabs(CODE_INDENT)) - len(line.lstrip())
+        if not line.strip():
+            continue
+        if start >= column + CODE_INDENT or line.lstrip().startswith(("```", "~~~")):
+            found.append((number, line))
+        elif container := CONTAINER.match(line):
+            column = container.end()
+        elif line.startswith(DIRECTIVE):
+            column = CODE_INDENT
+        elif not start:
+            column = 0
+    return found
 
 
 def blocks(path):
@@ -133,9 +306,8 @@ def redis_prefix():
 
 @pytest.fixture
 def reader(path, tmp_path, request):
-    reader = Reader(tmp_path)
-    if f'title="{SETTINGS}"' in path.read_text(encoding="utf-8"):
-        reader.use_broker(request.getfixturevalue("redis_prefix"))
+    needs_broker = BROKER.search(path.read_text(encoding="utf-8"))
+    reader = Reader(tmp_path, request.getfixturevalue("redis_prefix") if needs_broker else "")
     yield reader
     reader.stop_what_was_started()
 
@@ -159,6 +331,82 @@ def test_a_document_is_true(path, reader):
             printed = None
         else:
             assert language in SHOWN_ONLY, f"how is {language!r} to be checked?"
+    reader.import_what_nothing_ran()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_a_documents_code_is_in_blocks_that_are_checked(path):
+    found = code_outside_blocks(path.read_text(encoding="utf-8"))
+
+    assert not found, "\n".join(f"{path.name}:{number}: {line}" for number, line in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "so:\n\n    triggers wbe --storge\n",
+        "# so\n    triggers wbe\n",
+        "- so:\n\n        triggers wbe\n",
+        "- so\n\nand\n\n    triggers wbe\n",
+        "- so:\n\n  ```console\n  $ triggers wbe\n  ```\n",
+        "~~~\n$ triggers wbe\n~~~\n",
+        '```console hl_lines="1"\n$ triggers wbe\n```\n',
+        "\ttriggers wbe\n",
+    ],
+)
+def test_code_that_is_in_no_such_block_is_found(text):
+    assert code_outside_blocks(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```console\n$ triggers\n    shown\n```\n",
+        "- so\n  and so\n",
+        "word\n: means\n\n    | a table |\n",
+        "::: module\n    options:\n      filters: []\n",
+    ],
+)
+def test_what_is_no_code_is_not_found(text):
+    assert code_outside_blocks(text) == []
+
+
+@pytest.mark.parametrize("text", ["def broken(", "import no_such_module", "1 / 0"])
+def test_a_file_that_nothing_runs_is_imported(text, tmp_path):
+    reader = Reader(tmp_path)
+    reader.write("before.py", text)
+
+    with pytest.raises(AssertionError):
+        reader.import_what_nothing_ran()
+
+
+def test_a_file_that_was_run_is_not_run_again(tmp_path):
+    reader = Reader(tmp_path)
+    reader.write("order.py", "import shop; open('orders', 'x')")
+    reader.write("shop.py", "open('shops', 'x')")
+    reader.run_commands("$ python order.py\n")
+
+    reader.import_what_nothing_ran()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "triggers web --storge sqlite:///permits.db",
+        "triggers wbe",
+        "pip install 'triggers-core[clii]'",
+        "pip install ../triggers/triggers_cor",
+    ],
+)
+def test_a_command_that_is_misspelt_is_found(command, tmp_path):
+    with pytest.raises((AssertionError, pytest.fail.Exception, metadata.PackageNotFoundError)):
+        Reader(tmp_path).run_commands(f"$ {command}\nsessions are at …\n")
+
+
+@pytest.mark.parametrize("command", ["triggers recovr", "triggers recover --onec"])
+def test_a_services_command_that_is_misspelt_is_found(command):
+    with pytest.raises(Exception, match="recovr|--onec"):
+        read_service(f"[Service]\nExecStart=/bin/{command}\n")
 
 
 def test_an_output_that_is_not_printed_is_found():

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,25 @@ def test_the_readmes_program_does_nothing_when_it_is_run_again(tmp_path):
     run(program, tmp_path)
 
     assert run(program, tmp_path) == ""
+
+
+def test_the_readmes_command_shows_what_its_program_did(tmp_path):
+    program, _ = program_of("README.md")
+    run(program, tmp_path)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"`triggers (show [^`]+)`", text)
+
+    done = subprocess.run(
+        [Path(sys.executable).with_name("triggers"), *shlex.split(command)],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+        env={"PYTHONUTF8": "1"},
+        timeout=DEADLINE,
+    )
+
+    assert re.findall(r"(\w+)#0 *│ finished", done.stdout) == ["ship", "tell"]
 
 
 def test_the_readme_shows_the_demos_own_table(tmp_path):

@@ -386,10 +386,13 @@ class TestGc:
     def old(self, make_manager, runner, tasks, storage):
         """Give sessions that changed ten days ago last, by what they are."""
         tasks["close"] = tasks["archive"] = close
-        found = {name: make_manager(name) for name in ("over", "failed", "resolved", "under way")}
+        names = ("over", "failed", "resolved", "under way", "waiting")
+        found = {name: make_manager(name) for name in names}
         for name, manager in found.items():
             manager.update_configuration(CONFIGURATION)
             manager.fire("applied")
+            if name == "waiting":
+                continue
             tasks["close"] = close if name in ("over", "under way") else break_down
             manager.fire("fee_paid")
             if name != "under way":
@@ -401,13 +404,17 @@ class TestGc:
     def test_it_deletes_what_is_over_for_longer(self, old, triggers, storage):
         assert triggers("gc", "--days", "11").stdout == "0 sessions deleted\n"
         assert triggers("gc", "--days", "9").stdout == "2 sessions deleted\n"
+        assert [uid for uid, _ in storage.sessions()] == ["failed", "under way", "waiting"]
+
+    def test_it_deletes_what_waits_where_it_is_told_to(self, old, triggers, storage):
+        assert triggers("gc", "--days", "9", "--waiting").stdout == "3 sessions deleted\n"
         assert [uid for uid, _ in storage.sessions()] == ["failed", "under way"]
 
     def test_a_dry_run_only_says_which(self, old, triggers, storage):
         would = triggers("gc", "--days", "9", "--dry-run")
 
         assert would.stdout == "over\nresolved\n2 sessions would be deleted\n"
-        assert len(list(storage.sessions())) == 4
+        assert len(list(storage.sessions())) == 5
 
     def test_the_days_are_never_assumed(self, old, triggers):
         assert triggers("gc").exit_code == 2
@@ -425,7 +432,7 @@ class TestGc:
 
         triggers("gc", "--days", "9")
 
-        assert [uid for uid, _ in storage.sessions()] == ["over", "failed", "under way"]
+        assert [uid for uid, _ in storage.sessions()] == ["over", "failed", "under way", "waiting"]
 
 
 class TestWhereSessionsAre:
@@ -644,7 +651,7 @@ class TestScript:
 
     def test_a_terminal_sees_how_far_gc_is(self, start, folder):
         terminal, told_by_script = pty.openpty()
-        process = start("--import", "shop", "gc", "--days", "0", stderr=told_by_script)
+        process = start("--import", "shop", "gc", "--days", "0", "--waiting", stderr=told_by_script)
         os.close(told_by_script)
 
         assert process.communicate(timeout=DEADLINE_SECONDS)[0] == "1 session deleted\n"

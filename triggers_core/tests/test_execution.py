@@ -513,6 +513,17 @@ class TestFailure:
         assert f"run target {target!r}" in error["message"]
         assert message in error["message"]
 
+    def test_a_failure_is_logged_by_whose_it_is(self, task, ship, caplog):
+        task(fail)
+
+        error = ship().metadata["error"]
+
+        (record,) = (record for record in caplog.records if record.levelname == "ERROR")
+        assert record.message == (
+            f"session 's': t_ship#0, attempt 1, failed: {error['type']}: {error['message']}; "
+            "the instance's metadata has the traceback"
+        )
+
     def test_what_was_logged_before_the_failure_is_kept(self, task, ship):
         def run(context):
             context.logger.warning("low on stock")

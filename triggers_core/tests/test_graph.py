@@ -9,7 +9,15 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
-from triggers_core import Configuration, Plugins, Status, TaskInstance, commands
+from triggers_core import (
+    BaseTaskRunner,
+    Configuration,
+    Plugins,
+    Status,
+    TaskInstance,
+    commands,
+    hookimpl,
+)
 from triggers_core.graph import COLOURS, FIRED_COLOUR, to_dot, to_mermaid
 from triggers_core.lint import lint
 
@@ -257,9 +265,7 @@ def test_check_asks_for_no_default_runner_where_a_plugin_chooses(tmp_path):
         ("\xff", 2, "permits.json: expected JSON"),
     ],
 )
-def test_check_says_what_is_wrong(
-    tmp_path, monkeypatch, only_threading, text, exit_code, says
-):
+def test_check_says_what_is_wrong(tmp_path, monkeypatch, only_threading, text, exit_code, says):
     monkeypatch.chdir(tmp_path)
     Path("permits.json").write_bytes(text.encode("latin-1"))
 

@@ -333,6 +333,16 @@ class TestRunners:
             "asked for by task 't_pay'; pip install triggers-pigeon"
         )
 
+    def test_where_another_was_meant_nothing_is_said_to_be_installed(self, plugins):
+        plugins.use_runner(Runner())
+
+        with pytest.raises(RunnerNotFound) as raised:
+            plugins.runner("heer")
+
+        assert str(raised.value) == (
+            "no task runner 'heer' is registered (registered: here); did you mean 'here'?"
+        )
+
 
 class TestStorages:
     def test_one_is_known_by_its_alias(self, plugins):

@@ -19,6 +19,7 @@ from triggers_core import (
     Plugins,
     SqliteStorage,
     Status,
+    StorageError,
     TriggerManager,
     commands,
     execute,
@@ -26,6 +27,7 @@ from triggers_core import (
     trigger_task,
 )
 from triggers_core.recovery import recover_once, run_forever, take_over
+from triggers_core.storage.sqlite import _SELECT_LOST
 from triggers_core.task import as_task
 from triggers_core.work import DISPATCH_RETRY_SECONDS
 
@@ -379,6 +381,60 @@ def test_what_cannot_be_helped_keeps_nothing_else_back(storage, plugins, outbox,
     assert "no manager 'unknown' is registered" in caplog.text
 
 
+def test_a_manager_that_cannot_be_made_keeps_nothing_else_back(
+    storage, plugins, outbox, clock, caplog
+):
+    class Unmade(ShopManager):
+        name = "unmade"
+        needs = None
+
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            if self.needs is None:
+                raise ConnectionError("no address book")
+
+    plugins.managers.add(Unmade)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Unmade, "needs", "nothing")
+        for manager_class in (Unmade, ShopManager):
+            manager = manager_class(manager_class.name, storage=storage, plugins=plugins)
+            manager.update_configuration(CONFIGURATION)
+            manager.fire("paid")
+    clock["ahead"] = ShopManager.dispatch_timeout + 1
+
+    found = recover_once(storage, plugins=plugins)
+
+    assert found.errors == [("unmade", "t_ship#0")]
+    assert found.dispatched == [("shop", "t_ship#0")]
+    assert "ConnectionError: no address book" in caplog.text
+
+
+def test_run_forever_outlives_a_pass_that_cannot_be_made(
+    manager, storage, plugins, outbox, clock, caplog, monkeypatch
+):
+    manager.fire("paid")
+    outbox.sent.clear()
+    clock["ahead"] = ShopManager.dispatch_timeout + 1
+    take_lost = storage.take_lost
+    failures = iter([StorageError("the store is away"), ConnectionError("so is the network")])
+    stop = threading.Event()
+
+    def fail_at_first(**arguments):
+        for error in failures:
+            raise error
+        stop.set()
+        return take_lost(**arguments)
+
+    monkeypatch.setattr(storage, "take_lost", fail_at_first)
+    run_forever(storage, plugins=plugins, interval=0.0, stop=stop)
+
+    assert [instance.name for _, instance in outbox.sent] == ["t_ship#0"]
+    (away, network) = caplog.records
+    assert "the store is away" in away.message
+    assert away.exc_info is None
+    assert network.exc_info is not None
+
+
 def test_run_forever_makes_passes_until_it_is_stopped(manager, storage, plugins, outbox, clock):
     manager.fire("paid")
     outbox.sent.clear()
@@ -446,14 +502,12 @@ def test_sqlite_finds_the_lost_by_an_index(tmp_path):
     storage = SqliteStorage(tmp_path / "store.db")
     storage.take_lost(limit=1, hold_until=0.0)
     connection = sqlite3.connect(storage.path)
-    plan = connection.execute(
-        "EXPLAIN QUERY PLAN SELECT id FROM instances WHERE recover_at <= 1 "
-        "ORDER BY recover_at LIMIT 1"
-    ).fetchall()
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {_SELECT_LOST}", (2.0, 1.0, 10)).fetchall()
     connection.close()
     storage.close()
 
-    assert "USING COVERING INDEX recoverable_instances" in plan[0][3]
+    assert "SEARCH instances USING INDEX recoverable_instances (recover_at<?)" in plan[0][3]
+    assert not any("SCAN" in step for _, _, _, step in plan)
 
 
 RECOVER = """

@@ -77,6 +77,10 @@ class TestSqliteUrl:
     def test_is_percent_encoded(self):
         assert SqliteStorage.from_url("sqlite:////a%20b/%C3%A9%3F.db").path == Path("/a b/é?.db")
 
+    def test_a_name_that_no_file_can_have_is_refused(self):
+        with pytest.raises(StorageError, match="NUL"):
+            SqliteStorage.from_url("sqlite:///a%00b.db")
+
     @pytest.mark.parametrize("url", ["sqlite:", "sqlite://x.db", "sqlite:///", "sqlite:x.db", ""])
     def test_of_another_form_is_refused(self, url):
         with pytest.raises(StorageError, match="sqlite:///relative.db"):

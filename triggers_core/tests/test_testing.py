@@ -160,6 +160,18 @@ def test_every_session_of_the_bench_is_checked(trigger_bench):
     assert_failed(trigger_bench.manager("two"), "t_ship#0")
 
 
+def test_a_session_opened_without_the_benchs_help_is_checked(trigger_bench):
+    trigger_bench.use_tasks({"shop.ship": break_down})
+    manager = TriggerManager("own", storage=trigger_bench.storage, plugins=trigger_bench.plugins)
+    manager.update_configuration(CONFIGURATION)
+    fire_all(manager)
+    trigger_bench.settle()
+
+    with pytest.raises(pytest.fail.Exception, match="session 'own'"):
+        trigger_bench.check_resolved()
+    assert_failed(manager, "t_ship#0")
+
+
 def test_to_settle_has_an_end(trigger_bench, manager):
     gate = threading.Event()
 

@@ -5,12 +5,14 @@ import uuid
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from triggers_core import BaseTaskRunner, Plugins, TriggerManager
 from triggers_postgres import PostgresStorage
 
 VARIABLE = "TRIGGERS_TEST_POSTGRESQL"
 DEFAULT_URL = "postgresql://postgres@127.0.0.1:5432/test"
+TERMINATE_MILLISECONDS = 10_000
 
 
 @pytest.fixture(scope="session")
@@ -61,13 +63,37 @@ def storage(make_storage):
     return make_storage()
 
 
+@pytest.fixture
+def doomed(make_storage, url, schema):
+    """A storage beside the other, whose connections :func:`terminate` finds by their name."""
+    return make_storage(make_conninfo(url, application_name=schema))
+
+
+@pytest.fixture
+def terminate(admin, schema):
+    """Return a function that ends every connection of ``doomed``; it returns how many."""
+
+    def end():
+        ended = admin.execute(
+            "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity "
+            "WHERE application_name = %s",
+            (TERMINATE_MILLISECONDS, schema),
+        ).fetchall()
+        return ended.count((True,))
+
+    return end
+
+
 class IdleRunner(BaseTaskRunner):
     """Accepts work and does none, so that whatever is scheduled stays so."""
 
     name = "idle"
 
+    def __init__(self):
+        self.accepted = []
+
     def run(self, manager, task_instance):
-        pass
+        self.accepted.append(task_instance.name)
 
 
 class IdleManager(TriggerManager):
@@ -76,10 +102,15 @@ class IdleManager(TriggerManager):
 
 
 @pytest.fixture
-def open_session():
+def idle_runner():
+    return IdleRunner()
+
+
+@pytest.fixture
+def open_session(idle_runner):
     """Return a function (storage, session uid) → a manager whose tasks are never run."""
     plugins = Plugins(load_entry_points=False)
-    plugins.use_runner(IdleRunner())
+    plugins.use_runner(idle_runner)
 
     def open_it(storage, uid="session", configuration=None):
         manager = IdleManager(uid, storage=storage, plugins=plugins)

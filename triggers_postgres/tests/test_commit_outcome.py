@@ -14,28 +14,32 @@ FIELDS = b"SFATAL\x00VFATAL\x00C57P01\x00Mterminating connection\x00\x00"
 GOING = b"E" + struct.pack("!I", len(FIELDS) + 4) + FIELDS
 
 
-class GoingServer:
-    """Passes bytes to the server and back. In place of what follows the next commit's answer it
-    says that it goes, and goes, as a server does that is shut down just then.
+class Proxy:
+    """Passes bytes to the server and back, until it is told to do harm.
 
-    Args:
-        answers: whether the client gets the commit's answer.
+    Attributes:
+        is_armed: whether the next commit is the one to harm.
     """
 
-    def __init__(self, address, *, answers):
-        self.is_going = threading.Event()
+    def __init__(self, address):
+        self.is_armed = threading.Event()
         self._address = address
-        self._answers = answers
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets = [self._listener]
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self):
-        for each in self._sockets:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+        """Break all connections, and take no further one."""
+        cut(*self._sockets)
+
+    def ask(self, data, client, server):
+        """Deal with what the client sent."""
+        server.sendall(data)
+
+    def answer(self, data, client, server):
+        """Deal with what the server sent."""
+        client.sendall(data)
 
     def _accept(self):
         with suppress(OSError):
@@ -43,24 +47,39 @@ class GoingServer:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(self._address)
                 self._sockets += [client, server]
-                threading.Thread(target=self._pass, args=(client, server), daemon=True).start()
-                threading.Thread(target=self._answer, args=(server, client), daemon=True).start()
+                for source, deal in ((client, self.ask), (server, self.answer)):
+                    pair = (source, deal, client, server)
+                    threading.Thread(target=self._pass, args=pair, daemon=True).start()
 
-    def _pass(self, client, server):
+    @staticmethod
+    def _pass(source, deal, client, server):
         with suppress(OSError):
-            while data := client.recv(65536):
-                server.sendall(data)
+            while data := source.recv(65536):
+                deal(data, client, server)
+        # Where one of both is gone, the other hears of it, unless it is kept on purpose.
+        cut(source)
 
-    def _answer(self, server, client):
-        with suppress(OSError):
-            while data := server.recv(65536):
-                before, answer, _ = data.partition(COMMITTED)
-                if answer and self.is_going.is_set():
-                    self.is_going.clear()
-                    client.sendall(before + (answer if self._answers else b"") + GOING)
-                    client.shutdown(socket.SHUT_RDWR)
-                    return
-                client.sendall(data)
+
+class GoingServer(Proxy):
+    """In place of what follows the commit's answer it says that it goes, and goes, as a server does
+    that is shut down just then.
+
+    Args:
+        answers: whether the client gets the commit's answer.
+    """
+
+    def __init__(self, address, *, answers):
+        super().__init__(address)
+        self._answers = answers
+
+    def answer(self, data, client, server):
+        before, answer, _ = data.partition(COMMITTED)
+        if answer and self.is_armed.is_set():
+            self.is_armed.clear()
+            client.sendall(before + (answer if self._answers else b"") + GOING)
+            cut(client)
+        else:
+            client.sendall(data)
 
 
 @pytest.fixture(params=["answers", "does not answer"])

@@ -22,8 +22,8 @@ from triggers_core.errors import (
     SchemaVersionError,
     StorageError,
     StorageNotFound,
-    TransientStorageError,
     TaskNotFound,
+    TransientStorageError,
     TriggersError,
 )
 from triggers_core.execution import execute
@@ -72,9 +72,9 @@ __all__ = [
     "TaskInstance",
     "TaskInterruption",
     "TaskNotFound",
+    "TransientStorageError",
     "TriggerManager",
     "TriggerTask",
-    "TransientStorageError",
     "TriggersError",
     "UnitOfWork",
     "default_plugins",

@@ -29,7 +29,7 @@ from triggers_core.manager import TriggerManager
 from triggers_core.names import likely
 from triggers_core.plugins import STORAGE_VARIABLE, Plugins, default_plugins
 from triggers_core.recovery import DEFAULT_INTERVAL, recover_once, run_forever
-from triggers_core.storage.base import DEFAULT_ALIAS, Storage
+from triggers_core.storage.base import DEFAULT_ALIAS, SessionReader, Storage
 from triggers_core.terminal import (
     RECORDED_BUT_NOT_SENT,
     as_svg,
@@ -455,16 +455,28 @@ def gc(
     days: Annotated[float, typer.Option(help="Unchanged for this many days.", min=0.0)],
     storage: StorageOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which.")] = False,
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="Also those that still wait for triggers.")
+    ] = False,
 ) -> None:
-    """Delete the sessions in which nothing is under way, failed or changed of late.
+    """Delete the sessions in which all is over and nothing has changed of late.
 
-    A session that waits for triggers counts: choose the days so that none can come any more.
+    An instance that waits for triggers keeps its session, unless --waiting is given: choose the
+    days then so that none can come any more.
 
     A failed instance keeps its session, unless somebody has marked it as resolved.
 
     Example: triggers gc --days 90 --dry-run
     """
     opened = open_storage(context.obj, storage)
+
+    def is_over(reader: SessionReader) -> bool:
+        instances = reader.instances()
+        before = opened.now() - days * SECONDS_A_DAY
+        return bool(instances) and all(
+            _is_over(instance, waiting) and instance.changed_at < before for instance in instances
+        )
+
     found = 0
     console = err()
     for session_uid, manager_name in track(
@@ -474,12 +486,12 @@ def gc(
         disable=not console.is_terminal,
     ):
         with opened.read(session_uid) as reader:
-            is_old = _is_over(reader.instances(), opened.now() - days * SECONDS_A_DAY)
+            is_old = is_over(reader)
         if is_old and dry_run:
             typer.echo(session_uid)
-            found += 1
         elif is_old:
-            found += _delete_if_over(opened, session_uid, manager_name, days)
+            is_old = _delete_if(is_over, opened, session_uid, manager_name)
+        found += is_old
     typer.echo(f"{how_many(found, 'session')} {'would be deleted' if dry_run else 'deleted'}")
 
 
@@ -532,22 +544,26 @@ def _viewer(plugins: Plugins, url: str | None, session_uid: str) -> TriggerManag
     return viewer_of(plugins, open_storage(plugins, url), session_uid)
 
 
-def _delete_if_over(storage: Storage, session_uid: str, manager_name: str, days: float) -> bool:
+def _delete_if(
+    is_over: Callable[[SessionReader], bool],
+    storage: Storage,
+    session_uid: str,
+    manager_name: str,
+) -> bool:
     """Look once more, in the transaction: a trigger may have come in the meantime."""
     with storage.transaction(session_uid, manager_name) as unit:
-        is_over = _is_over(unit.instances(), storage.now() - days * SECONDS_A_DAY)
-        if is_over:
+        is_to_go = is_over(unit)
+        if is_to_go:
             unit.delete()
-    return is_over
+    return is_to_go
 
 
-def _is_over(instances: list[TaskInstance], before: float) -> bool:
-    return bool(instances) and all(
-        instance.status not in ACTIVE
-        and (instance.status is not Status.FAILED or instance.is_resolved)
-        and instance.changed_at < before
-        for instance in instances
-    )
+def _is_over(instance: TaskInstance, waiting_counts: bool) -> bool:
+    if instance.status is Status.UNSTARTED:
+        return waiting_counts
+    if instance.status is Status.FAILED:
+        return instance.is_resolved
+    return instance.status not in ACTIVE
 
 
 def _default(plugins: Plugins) -> str | None:

@@ -153,6 +153,8 @@ class SqliteStorage(Storage):
         from pathlib import Path  # noqa: PLC0415 - slow to import, and used on demand
 
         self.path = Path(path).absolute()
+        if "\0" in str(self.path):
+            raise StorageError(f"{str(path)!r} cannot be a file: its name holds a NUL character")
         self._synchronous = synchronous
         self._renew()
         call_at_fork(self)
