@@ -1,17 +1,30 @@
-"""A server that goes while it answers a commit: whether the change is made is found out."""
+"""A commit whose answer is lost: whether the change is made is found out, and if it is not, it is
+made again."""
 
 import socket
 import struct
 import threading
 from contextlib import suppress
 
-import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from triggers_core import OutcomeUnknown
+from triggers_postgres import storage as storage_module
+
+CONFIGURATION = {"t_each": {"after": ["go"], "andEvery": "go", "run": "task"}}
+NEVER = 1_000_000
+
+COMMIT = b"COMMIT\x00"
+QUESTION = b"pg_xact_status"
 COMMITTED = b"C\x00\x00\x00\x0bCOMMIT\x00"
 FIELDS = b"SFATAL\x00VFATAL\x00C57P01\x00Mterminating connection\x00\x00"
 GOING = b"E" + struct.pack("!I", len(FIELDS) + 4) + FIELDS
+
+UNKNOWN = (
+    "the connection was lost in the middle of a commit .*what became of it is {}.*"
+    "With an event_id, fire again.*Without one, look at the session first"
+)
 
 
 class Proxy:
@@ -56,8 +69,6 @@ class Proxy:
         with suppress(OSError):
             while data := source.recv(65536):
                 deal(data, client, server)
-        # Where one of both is gone, the other hears of it, unless it is kept on purpose.
-        cut(source)
 
 
 class GoingServer(Proxy):
@@ -82,25 +93,165 @@ class GoingServer(Proxy):
             client.sendall(data)
 
 
-@pytest.fixture(params=["answers", "does not answer"])
-def going_server(request, url):
+class LosingServer(Proxy):
+    """Loses the next commit and the connection that it came on.
+
+    Args:
+        arrives: whether the server makes the commit, so that only its answer is lost.
+        ends_at_question: the server hears of the loss when it is asked for the so many-th time
+            what became of the commit, 0 for at once; until then it has the transaction open.
+        is_cut_off: whether nobody reaches the server from then on.
+    """
+
+    def __init__(self, address, *, arrives=False, ends_at_question=0, is_cut_off=False):
+        super().__init__(address)
+        self.questions = 0
+        self._arrives = arrives
+        self._ends_at_question = ends_at_question
+        self._is_cut_off = is_cut_off
+        self._left = []
+
+    def ask(self, data, client, server):
+        if COMMIT in data and self.is_armed.is_set() and not self._arrives:
+            self._lose(client, server)
+            return
+        if QUESTION in data:
+            self.questions += 1
+            if self.questions == self._ends_at_question:
+                cut(*self._left)
+        server.sendall(data)
+
+    def answer(self, data, client, server):
+        if COMMITTED in data and self.is_armed.is_set():
+            self._lose(client, server)
+        else:
+            client.sendall(data)
+
+    def _lose(self, client, server):
+        self.is_armed.clear()
+        if self._is_cut_off:
+            self.close()
+        elif self._ends_at_question:
+            self._left.append(server)
+        else:
+            cut(server)
+        cut(client)
+
+
+def cut(*sockets):
+    for each in sockets:
+        with suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+        each.close()
+
+
+@pytest.fixture
+def start(url):
+    """Return a function (class of proxy, its options) → one that runs, and is closed in the end."""
     known = conninfo_to_dict(url)
     address = known.get("host", "127.0.0.1"), int(known.get("port", 5432))
-    server = GoingServer(address, answers=request.param == "answers")
-    yield server
-    server.close()
+    proxies = []
+
+    def make(kind, **options):
+        proxies.append(kind(address, **options))
+        return proxies[-1]
+
+    yield make
+    for proxy in proxies:
+        proxy.close()
 
 
+@pytest.fixture
+def fire_through(url, make_storage, open_session, storage):
+    """Return a function that fires through a proxy which does its harm to that very commit."""
+    open_session(storage, configuration=CONFIGURATION)
+
+    def fire(proxy, **options):
+        through = make_storage(make_conninfo(url, host="127.0.0.1", port=proxy.port), **options)
+        manager = open_session(through)
+        manager.fire("before")
+        proxy.is_armed.set()
+        try:
+            return manager.fire("go", {"nr": 1}, event_id="one")
+        finally:
+            assert not proxy.is_armed.is_set()
+
+    return fire
+
+
+@pytest.fixture
+def is_there_once(storage, open_session):
+    """Return a function that asserts that what was fired is in the store, once and whole."""
+
+    def look():
+        manager = open_session(storage)
+        [instance] = manager.instances()
+        assert instance.trigger_kwargs == {"go": {"nr": 1}}
+        with storage.read("session") as reader:
+            assert reader.outcome("one")["created"] == ["t_each#0"]
+            assert reader.latest_kwargs(["go"]) == {"go": {"nr": 1}}
+
+    return look
+
+
+@pytest.mark.parametrize("answers", [True, False])
 def test_a_commit_that_is_made_as_the_server_goes_is_no_error(
-    going_server, url, make_storage, open_session, storage
+    start, fire_through, is_there_once, idle_runner, answers
 ):
-    through = psycopg.conninfo.make_conninfo(url, host="127.0.0.1", port=going_server.port)
-    manager = open_session(make_storage(through))
-    manager.fire("before")
-    going_server.is_going.set()
-    manager.fire("go", {"nr": 1}, event_id="one")
+    fire_through(start(GoingServer, answers=answers))
+    is_there_once()
+    assert idle_runner.accepted == ["t_each#0"]
 
-    assert not going_server.is_going.is_set()
-    with storage.read("session") as reader:
-        assert reader.outcome("one") is not None
-        assert reader.latest_kwargs(["go"]) == {"go": {"nr": 1}}
+
+def test_a_commit_that_is_made_and_not_answered_is_no_error(
+    start, fire_through, is_there_once, idle_runner
+):
+    fire_through(start(LosingServer, arrives=True))
+    is_there_once()
+    assert idle_runner.accepted == ["t_each#0"]
+
+
+def test_a_commit_that_does_not_arrive_is_made_again(
+    start, fire_through, is_there_once, idle_runner
+):
+    outcome = fire_through(start(LosingServer))
+    assert outcome.created == ("t_each#0",)
+    is_there_once()
+    assert idle_runner.accepted == ["t_each#0"]
+
+
+def test_while_a_lost_commit_may_still_be_made_the_server_is_asked_again(
+    start, fire_through, is_there_once, idle_runner
+):
+    server = start(LosingServer, ends_at_question=2)
+    fire_through(server)
+    assert server.questions >= 2
+    is_there_once()
+    assert idle_runner.accepted == ["t_each#0"]
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_where_the_server_cannot_be_asked_the_error_says_what_to_do(
+    start, fire_through, is_there_once, storage, open_session, arrives
+):
+    server = start(LosingServer, arrives=arrives, is_cut_off=True)
+    with pytest.raises(OutcomeUnknown, match=UNKNOWN.format("not to be had .*refused")):
+        fire_through(server, timeout=1.0)
+
+    open_session(storage).fire("go", {"nr": 1}, event_id="one")
+    is_there_once()
+
+
+def test_where_the_server_does_not_know_either_the_error_says_what_to_do(
+    start, fire_through, is_there_once, storage, open_session, monkeypatch
+):
+    pauses = (0.0, 0.0)
+    monkeypatch.setattr(storage_module, "ASK_PAUSES_SECONDS", pauses)
+    server = start(LosingServer, ends_at_question=NEVER)
+    with pytest.raises(OutcomeUnknown, match=UNKNOWN.format("in progress")):
+        fire_through(server)
+    assert server.questions == len(pauses)
+
+    server.close()
+    open_session(storage).fire("go", {"nr": 1}, event_id="one")
+    is_there_once()

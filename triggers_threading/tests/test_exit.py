@@ -141,7 +141,12 @@ for _ in range(10):
 app_tasks.started.wait()
 """
     )
-    assert (code, stderr) == (0, "")
+    assert code == 0
+    assert sorted(stderr.splitlines()) == [
+        f"session 's': bad#{number}, attempt 1, failed: ValueError: no; "
+        "the instance's metadata has the traceback"
+        for number in range(10)
+    ]
     assert found == {"t1 finished": 10, "t2 finished": 10, "bad failed": 10}
 
 
