@@ -1,9 +1,4 @@
-"""The command and a real browser: what a person clicks through, live.
-
-Chromium is no server that a test run has to start, and not every machine that must pass these
-tests can have it: without it they are skipped, in CI too. What they check besides the script is
-also checked without a browser, in the other tests here.
-"""
+"""The command and a real browser: what a person clicks through, live."""
 
 import os
 import re
@@ -20,7 +15,7 @@ from triggers_core import Plugins, SqliteStorage, Status, TriggerManager
 
 DEADLINE_MS = 20_000
 DEADLINE = DEADLINE_MS / 1000
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # As few connections of its own as can be: nothing here may depend on a network.
 OPTIONS = [
     "--disable-background-networking",
@@ -44,10 +39,6 @@ def close(context):
         raise ValueError("<b>too little</b>")
     return {"paid": amount}
 """
-
-needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None, reason="needs a browser: apt-get install chromium"
-)
 
 
 @pytest.fixture
@@ -110,7 +101,13 @@ def failed(storage, tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def chromium():
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        installed = [*filter(None, map(shutil.which, BROWSERS))]
+        own = playwright.chromium.executable_path  # by 'playwright install chromium'
+        found = next(filter(os.path.exists, [*installed, own]), None)
+        if found is None:
+            message = "needs a browser: apt-get install chromium, or playwright install chromium"
+            pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+        browser = playwright.chromium.launch(executable_path=found, args=OPTIONS)
         yield browser
         browser.close()
 
@@ -132,7 +129,6 @@ def page(chromium):
     assert [url for url in requests if not url.startswith("http://127.0.0.1:")] == []
 
 
-@needs_chromium
 def test_a_person_finds_a_session_and_sees_it_change(start, page, make_session):
     for number in range(30):
         make_session(f"order {number}")
@@ -155,7 +151,6 @@ def test_a_person_finds_a_session_and_sees_it_change(start, page, make_session):
     expect(page.get_by_role("status")).to_have_text("live")
 
 
-@needs_chromium
 def test_a_person_who_has_the_token_replays_what_failed(start, page, failed):
     address, token = re.search(
         r"(http://\S+)login with the token (\S+)", start("--actions")
@@ -183,7 +178,6 @@ def test_a_person_who_has_the_token_replays_what_failed(start, page, failed):
     expect(page.get_by_role("banner").get_by_role("link", name="Log in")).to_be_visible()
 
 
-@needs_chromium
 def test_what_is_read_stays_where_it_is_while_the_page_changes(start, page, make_session):
     make_session("permit 7", ("applied",), ("fee_paid", {"reason": "no such account\n" * 40}))
     page.goto(re.search(r"http://\S+", start())[0] + "task?session=permit+7&name=t_archive")
@@ -199,7 +193,6 @@ def test_what_is_read_stays_where_it_is_while_the_page_changes(start, page, make
     assert traceback.evaluate("element => element.scrollTop") == scrolled
 
 
-@needs_chromium
 def test_the_page_says_when_the_server_is_gone_and_can_be_paused(start, page, permit, processes):
     page.goto(re.search(r"http://\S+", start())[0] + "session?uid=permit+7")
     status = page.get_by_role("status")
