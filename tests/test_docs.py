@@ -1,10 +1,10 @@
 """What the guide shows is so: each document's files, programs and commands run, in order, in one
 empty folder, and print what the document says.
 
-In an output, ``…`` stands for anything; after it, ``export NAME=…`` is for what it stood for. What
-``pip install`` names is looked up, and the document's own distribution is installed. ``triggers
-web`` serves until it is started again, and a command that ends with ``&`` runs, until the
-document's end. A Python file that nothing has run by then is imported.
+In an output, ``…`` stands for anything; in an ``export`` after it, for what it stood for there.
+What ``pip install`` names is looked up, and the folder's own distribution is installed. ``triggers
+web`` serves until it is started again, a command that ends with ``&`` runs until the document's
+end, and a Python file that nothing has run by then is imported.
 """
 
 import json
@@ -28,7 +28,7 @@ from redis import Redis, RedisError
 from triggers_core import commands
 
 ROOT = Path(__file__).parents[1]
-DEADLINE = 60
+DEADLINE = 120  # seconds
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
 SET_UP = ("python3 -m venv ", ". .venv/")
 SHOWN_ONLY = {"mermaid", "toml", "sql"}
@@ -188,8 +188,8 @@ class Reader:
             command, shown = STEP.fullmatch(step).groups()
             if command.startswith("export "):
                 name, _, value = command.removeprefix("export ").partition("=")
-                stands_for = self.any_stood_for if value == WHAT_ANY_STANDS_FOR else value
-                self.environment[name] = stands_for
+                is_any = value == WHAT_ANY_STANDS_FOR
+                self.environment[name] = self.any_stood_for if is_any else value
             elif command.startswith("pip install "):
                 self.install(*shlex.split(command.removeprefix("pip install "), comments=True))
             elif command.startswith(WEB):
@@ -202,7 +202,9 @@ class Reader:
 
     def expect(self, shown, printed, source):
         printed = printed.replace(self.web_address, WEB_ADDRESS)
-        self.any_stood_for = ([self.any_stood_for, *expect(shown, printed, source)])[-1]
+        stood_for = expect(shown, printed, source)
+        if stood_for:
+            self.any_stood_for = stood_for[-1]
 
     def install(self, *words):
         """Install the folder's own distribution, and look whether there is what else is named."""
@@ -215,7 +217,7 @@ class Reader:
                 look_up(word)
 
     def import_what_nothing_ran(self):
-        """Each file that was written has then been run, as far as an import runs it."""
+        """Import each file that no block has run, so that at least its own lines are."""
         ran = self.notes.read_text(encoding="utf-8").splitlines()
         for path in map(os.path.realpath, self.folder.rglob("*.py")):
             if path not in ran:
@@ -267,10 +269,11 @@ def code_outside_blocks(text):
     outside = BLOCK.sub(lambda block: "\n" * block[0].count("\n"), text)
     found, column = [], 0
     for number, line in enumerate(outside.splitlines(), start=1):
-        start = len(line.expandtabs(CODE_INDENT)) - len(line.lstrip())
-        if not line.strip():
+        content = line.lstrip()
+        start = len(line[: len(line) - len(content)].expandtabs(CODE_INDENT))
+        if not content:
             continue
-        if start >= column + CODE_INDENT or line.lstrip().startswith(("```", "~~~")):
+        if start >= column + CODE_INDENT or content.startswith(("```", "~~~")):
             found.append((number, line))
         elif container := CONTAINER.match(line):
             column = container.end()

@@ -81,6 +81,18 @@ def test_a_lease_that_has_ended_is_not_renewed(storage, held_instance, plugins):
     assert not storage.used.is_set()
 
 
+def test_a_lease_that_is_due_before_those_held_already_is_renewed_in_time(
+    storage, held_instance, plugins
+):
+    class PatientManager(ImpatientManager):
+        lease_duration = 100_000.0
+
+    keeper = LeaseKeeper()
+    patient = PatientManager("s", storage=storage, plugins=plugins)
+    with keeper.holding(patient, held_instance[1]):
+        renew_once(keeper, storage, *held_instance)
+
+
 def test_the_thread_can_be_started_before_there_is_a_lease(storage, held_instance):
     before, keeper = threading.enumerate(), LeaseKeeper()
     keeper.start()

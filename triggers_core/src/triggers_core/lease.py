@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from triggers_core.instance import Status, TaskInstance
@@ -70,7 +71,8 @@ class LeaseKeeper:
         lease.renew_at = time.monotonic() + lease.interval
         with self._changed:
             self._leases.add(lease)
-            self._changed.notify()
+            if lease.renew_at < self._wakes_at:  # else it sees the lease in time by itself
+                self._changed.notify()
         try:
             yield
         finally:
@@ -82,6 +84,7 @@ class LeaseKeeper:
         self._pid = os.getpid()
         self._changed = threading.Condition()
         self._leases: set[_Lease] = set()
+        self._wakes_at = inf
         self._thread_runs = False
 
     def _renew_for_ever(self) -> None:
@@ -102,6 +105,7 @@ class LeaseKeeper:
                 if lease is not None and seconds is not None and seconds <= 0:
                     lease.renew_at = time.monotonic() + lease.interval
                     return lease
+                self._wakes_at = inf if lease is None else lease.renew_at
                 del lease  # it may end while this waits, and is then not to be kept
                 self._changed.wait(seconds)
 
