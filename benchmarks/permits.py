@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -67,14 +68,19 @@ def main() -> None:
     expected = json.loads((options.folder / "permits.expected.json").read_text("utf-8"))
     fired = sum(map(len, log.values()))
     shown = table("", "triggers", "seconds", "triggers/s", "ends right")
+    wrong = []
     for name, replay in REPLAYS.items():
         if options.only not in name:
             continue
         with tempfile.TemporaryDirectory() as folder:
             seconds, counts = replay(Path(folder), log, configuration)
-        right = "" if options.sessions else "yes" if counts == expected["instances"] else "NO"
+        is_right = bool(options.sessions) or counts == expected["instances"]
+        wrong += [] if is_right else [name]
+        right = "" if options.sessions else "yes" if is_right else "NO"
         shown.add_row(name, f"{fired:,}", f"{seconds:.1f}", f"{fired / seconds:,.0f}", right)
     Console(width=100).print(shown)
+    if wrong:
+        sys.exit(f"not as {options.folder / 'permits.expected.json'} says: {'; '.join(wrong)}")
 
 
 def read(path: Path) -> Log:

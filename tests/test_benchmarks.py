@@ -85,6 +85,40 @@ def test_an_unknown_benchmark_is_refused_with_the_names_of_those_that_are(tmp_pa
     assert "no benchmark is called 'fires'; there are fire, growth" in done.stderr
 
 
+LOG = """session,trigger,amount
+permit 1,paid,40
+permit 2,paid,12
+permit 2,asked,12
+permit 1,asked,40
+"""
+PERMITS = {
+    "decide": {"after": ["paid", "asked"], "run": "permits.decide"},
+    "archive": {"after": ["decide"], "run": "permits.archive"},
+}
+
+
+@pytest.mark.parametrize("only", ["memory, threads", "SQLite, threads", "SQLite, Celery on Redis"])
+@pytest.mark.parametrize("archived", [2, 3])
+def test_a_replayed_log_is_told_from_one_that_ends_otherwise(tmp_path, only, archived):
+    (tmp_path / "permits.csv").write_text(LOG)
+    (tmp_path / "permits.json").write_text(json.dumps(PERMITS))
+    expected = {"decide": {"finished": 2}, "archive": {"finished": archived}}
+    (tmp_path / "permits.expected.json").write_text(json.dumps({"instances": expected}))
+
+    done = subprocess.run(
+        [sys.executable, str(SUITE.with_name("permits.py")), str(tmp_path), "--only", only],
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONUTF8": "1", "JOINS_REDIS": empty_database()},
+        timeout=DEADLINE_SECONDS,
+    )
+
+    assert done.returncode == (0 if archived == 2 else 1), done.stderr
+    assert only in done.stdout
+    assert ("not as" in done.stderr) == (archived != 2)
+
+
 def empty_database():
     """Return the URL of a Redis database with nothing in it, which the benchmark may fill."""
     try:
