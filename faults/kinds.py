@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 STORAGES = ("sqlite", "postgresql")
 RUNNERS = ("threading", "celery-redis", "celery-rabbitmq")
 
@@ -46,21 +44,25 @@ PAUSES_SECONDS = {
 }
 """These strike from outside, so many seconds after one another (:mod:`stage`)."""
 
-CUTS_A_RECORD = (TERMINATED, UNANSWERED)
-"""These may keep a worker that lives from recording a task's end."""
+KINDS = (*AT_POINTS, *PAUSES_SECONDS)
+
+RESTARTS_REDIS = (REDIS_RESTARTED, REDIS_EMPTIED)
+"""These need a ``redis-server`` of the round's own."""
+
+CUTS_A_RECORD = (TERMINATED, UNANSWERED, FROZEN)
+"""These may keep a worker that lives from recording a task's end: what is frozen in a transaction
+locks the others out."""
 
 SLOW = {FROZEN: 5}
 """By how much fewer of them there are in a round."""
 
 
-def kinds_on(storage: str, runner: str) -> list[str]:
-    """Return the kinds of faults that can strike this storage and runner."""
-    kinds = [kind for kind in AT_POINTS if kind != CLOCKS]
-    kinds += [KILLED, FROZEN]
-    if runner != "threading":
-        kinds.append(CUT)
-    if runner == "celery-redis" and shutil.which("redis-server"):
-        kinds += [REDIS_RESTARTED, REDIS_EMPTIED]
-    if storage == "postgresql":
-        kinds += [TERMINATED, UNANSWERED, CLOCKS]
-    return kinds
+def can_strike(fault: str, storage: str, runner: str) -> bool:
+    """Return whether there is such a fault on this storage and runner."""
+    if fault == CUT:
+        return runner != "threading"
+    if fault in RESTARTS_REDIS:
+        return runner == "celery-redis"
+    if fault in (TERMINATED, UNANSWERED, CLOCKS):
+        return storage == "postgresql"
+    return True

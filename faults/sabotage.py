@@ -53,8 +53,7 @@ def any_message_is_run() -> None:
 
 def every_end_is_recorded() -> None:
     def end_whatever_it_is(context: Any, end: Any) -> Any:
-        with change(context.manager) as work:
-            return end(work, context.instance)
+        return change(context.manager, lambda work: end(work, context.instance))
 
     execution._end = end_whatever_it_is
 
@@ -68,8 +67,7 @@ def end_and_cascade_apart() -> None:
 
         finished = execution._end(context, end)
         if finished is not None:
-            with change(context.manager) as work:
-                work.fire(finished.task_name, result)
+            change(context.manager, lambda work: work.fire(finished.task_name, result))
         return finished
 
     execution._finish = finish

@@ -1,7 +1,7 @@
 """What the processes of one round share: its settings, its journal, its count of arrivals.
 
-All of it is in one folder. A line of the journal and a count are one write each, so that a process
-that is killed leaves them whole.
+All of it is in one folder. A line of the journal and a count are one write each; but whoever reads
+the journal meanwhile may see the first part of its last line alone.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ class Settings:
         _append(self.path("journal"), f"{line}\n".encode())
 
     def journal(self, event: str) -> list[dict[str, Any]]:
-        """Return what was noted of an event, oldest first."""
+        """Return what was noted of an event, oldest first, but for a line half written yet."""
         path = self.path("journal")
-        lines = path.read_text().splitlines() if path.exists() else []
+        *lines, _unfinished = path.read_text().split("\n") if path.exists() else [""]
         return [noted for noted in map(json.loads, lines) if noted["event"] == event]
 
     def size(self) -> int:

@@ -69,7 +69,8 @@ class Claims:
     @hookimpl
     def triggers_status_changed(self, manager: Any, task_instance: Any) -> None:
         if task_instance.status is Status.RUNNING:
-            note_instance("claimed", manager, task_instance, group=os.getpgrp())
+            began = task_instance.changed_at
+            note_instance("claimed", manager, task_instance, group=os.getpgrp(), began=began)
 
 
 class Faults:

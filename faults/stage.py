@@ -361,7 +361,7 @@ class Stage:
         runner, fault = self.round.runner, self.round.fault
         if runner == "threading":
             return "memory://"
-        if fault in (kinds.REDIS_RESTARTED, kinds.REDIS_EMPTIED):
+        if fault in kinds.RESTARTS_REDIS:
             self._redis = OwnRedis(self._folder)
             self._closing.callback(self._redis.stop)
             return broker_url(runner, self._redis.port)

@@ -2,7 +2,7 @@
 
 Every join that should have happened has, every cascade happened once, no session is stuck, no
 instance ran twice under one claim, whatever ran again stands in for one whose process was killed
-or frozen or kept from recording, and no error said what is not so.
+or frozen or kept from recording while it ran, and no error said what is not so.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import kinds
 from triggers_core import Status, Storage, TaskInstance
 
 if TYPE_CHECKING:
+    from settings import Settings
     from stage import Round, Stage
 
 FEEDS = ("feed 1", "feed 2")
@@ -23,7 +24,7 @@ SESSIONS_IN_A_WAVE = 6
 WANTED = {"t_join": 1, "t_next": 1, "t_each": 3, "t_last": 3}
 """Instances of a session, but for those that stand in for a lost one."""
 NOTING_SECONDS = 1.0
-"""By how much the note of a claim, or of a strike, may be later than it."""
+"""By how much the note that a process is gone may be earlier than its end."""
 WORKER = "worker"
 
 
@@ -55,7 +56,7 @@ def look(stage: Stage, this: Round) -> None:
         for number in range(SESSIONS_IN_A_WAVE)
     ]
     this.sessions = len(expected)
-    explanations = _Explanations(stage, this)
+    explanations = Explanations(settings, this.fault)
     for uid in expected:
         this.problems += _look_at_session(uid, found.get(uid, []), ran, explanations)
     for lie in settings.journal("lied"):
@@ -71,7 +72,7 @@ def _look_at_session(
     uid: str,
     instances: list[TaskInstance],
     ran: collections.Counter[tuple[str, str]],
-    explanations: _Explanations,
+    explanations: Explanations,
 ) -> Iterator[str]:
     by_name = {instance.name: instance for instance in instances}
     for task_name, wanted in WANTED.items():
@@ -94,26 +95,30 @@ def _look_at_session(
             yield f"{uid}: {instance.name} runs {instance.parent} again for no reason"
 
 
-class _Explanations:
-    """Tells whether an instance had to be run again."""
+class Explanations:
+    """Tells whether an instance had to be run again: a fault struck while it ran.
 
-    def __init__(self, stage: Stage, this: Round) -> None:
-        settings = stage.settings
-        self._gone = {noted["gone"] for noted in settings.journal("gone")}
+    It ran from its claim until it was given up for lost, which is its last change.
+    """
+
+    def __init__(self, settings: Settings, fault: str) -> None:
         self._claims = {_key(noted): noted for noted in settings.journal("claimed")}
-        self._strikes = [noted["at"] for noted in settings.journal("struck")]
-        self._cuts_a_record = this.fault in kinds.CUTS_A_RECORD
+        self._gone = settings.journal("gone")
+        self._cuts = (
+            [*self._gone, *settings.journal("struck")] if fault in kinds.CUTS_A_RECORD else []
+        )
 
     def explain(self, lost: TaskInstance) -> bool:
         if lost.metadata.get("error", {}).get("type") != "WorkerLost":
             return False
         claim = self._claims.get((lost.session_uid, lost.name))
         if claim is None:  # its process was gone before it had noted the claim
-            return bool(self._gone) or self._cuts_a_record
-        if self._gone & {claim["pid"], claim["group"]}:
-            return True
-        return self._cuts_a_record and any(
-            claim["at"] - NOTING_SECONDS < at < lost.changed_at for at in self._strikes
+            began, gone = lost.created_at, self._gone
+        else:
+            began, processes = claim["began"], {claim["pid"], claim["group"]}
+            gone = [noted for noted in self._gone if noted["gone"] in processes]
+        return any(
+            began - NOTING_SECONDS < noted["at"] < lost.changed_at for noted in [*gone, *self._cuts]
         )
 
 

@@ -146,8 +146,9 @@ def cut(*sockets):
 
 
 @pytest.fixture
-def start(url):
-    """Return a function (class of proxy, its options) → one that runs, and is closed in the end."""
+def start(url, schema):
+    """Return a function (class of proxy, its options) → one that runs, and is closed in the end:
+    before the schema is dropped, as a transaction that it keeps open would be waited for."""
     known = conninfo_to_dict(url)
     address = known.get("host", "127.0.0.1"), int(known.get("port", 5432))
     proxies = []
@@ -166,13 +167,13 @@ def fire_through(url, make_storage, open_session, storage):
     """Return a function that fires through a proxy which does its harm to that very commit."""
     open_session(storage, configuration=CONFIGURATION)
 
-    def fire(proxy, **options):
+    def fire(proxy, *, event_id=None, **options):
         through = make_storage(make_conninfo(url, host="127.0.0.1", port=proxy.port), **options)
         manager = open_session(through)
         manager.fire("before")
         proxy.is_armed.set()
         try:
-            return manager.fire("go", {"nr": 1}, event_id="one")
+            return manager.fire("go", {"nr": 1}, event_id=event_id)
         finally:
             assert not proxy.is_armed.is_set()
 
@@ -188,7 +189,6 @@ def is_there_once(storage, open_session):
         [instance] = manager.instances()
         assert instance.trigger_kwargs == {"go": {"nr": 1}}
         with storage.read("session") as reader:
-            assert reader.outcome("one")["created"] == ["t_each#0"]
             assert reader.latest_kwargs(["go"]) == {"go": {"nr": 1}}
 
     return look
@@ -236,7 +236,7 @@ def test_where_the_server_cannot_be_asked_the_error_says_what_to_do(
 ):
     server = start(LosingServer, arrives=arrives, is_cut_off=True)
     with pytest.raises(OutcomeUnknown, match=UNKNOWN.format("not to be had .*refused")):
-        fire_through(server, timeout=1.0)
+        fire_through(server, event_id="one", timeout=1.0)
 
     open_session(storage).fire("go", {"nr": 1}, event_id="one")
     is_there_once()
@@ -249,7 +249,7 @@ def test_where_the_server_does_not_know_either_the_error_says_what_to_do(
     monkeypatch.setattr(storage_module, "ASK_PAUSES_SECONDS", pauses)
     server = start(LosingServer, ends_at_question=NEVER)
     with pytest.raises(OutcomeUnknown, match=UNKNOWN.format("in progress")):
-        fire_through(server)
+        fire_through(server, event_id="one")
     assert server.questions == len(pauses)
 
     server.close()

@@ -16,6 +16,7 @@ CONFIGURATION = {
     "t_once": {"after": ["go"], "run": "task"},
 }
 DEADLINE_SECONDS = 60
+HOLD_SECONDS = 30
 SHORT_MILLISECONDS = 100
 THREADS = 8
 FIRES = 5
@@ -24,11 +25,12 @@ FIRES = 5
 @pytest.fixture
 def hold(url, schema):
     """Return a function that locks rows of a table in a transaction, which the connection that it
-    returns may end."""
+    returns may end. A test that waits for ever for one fails at last."""
     holders = []
+    option = f"-c idle_in_transaction_session_timeout={HOLD_SECONDS}s"
 
     def lock(table, condition):
-        holder = psycopg.connect(url)
+        holder = psycopg.connect(url, options=option)
         holders.append(holder)
         query = SQL("SELECT 1 FROM {} WHERE {} FOR UPDATE")
         rows = holder.execute(query.format(Identifier(schema, table), SQL(condition))).fetchall()
