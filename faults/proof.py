@@ -53,7 +53,12 @@ CASES = (
     Case(kinds.CUT, ("claim",), "sqlite", "celery-rabbitmq"),
     Case(kinds.REDIS_RESTARTED, ("recovery of messages",), "sqlite", "celery-redis"),
     Case(kinds.REDIS_EMPTIED, ("recovery of messages",), "sqlite", "celery-redis"),
-    Case(kinds.TERMINATED, ("recovery of workers",), "postgresql", "threading"),
+    Case(
+        kinds.TERMINATED,
+        ("another try", "recovery of workers"),
+        "postgresql",
+        "threading",
+    ),
     Case(kinds.UNANSWERED, ("outcome of commits",), "postgresql", "threading"),
     Case(kinds.CLOCKS, ("server's clock",), "postgresql", "threading"),
     Case(kinds.LOST, ("renewal",), "sqlite", "threading"),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-from triggers_core import Status, execution, lease, manager, recovery
+from triggers_core import Status, execution, lease, manager, recovery, work
 from triggers_core.storage import sqlite
 from triggers_core.work import change
 
@@ -114,6 +114,10 @@ def unanswered_commits_count_as_failed() -> None:
     PostgresStorage._find_out = give_up
 
 
+def changes_tried_once() -> None:
+    work.RETRY_PAUSES_SECONDS = ()
+
+
 PROTECTIONS = {
     "recovery of messages": Protection(
         "what is scheduled and claimed by nobody is not dispatched again",
@@ -137,6 +141,7 @@ PROTECTIONS = {
     "event ids": Protection("a trigger fired again counts again", event_ids_ignored),
     "renewal": Protection("a lease is not renewed while its task runs", leases_not_renewed),
     "server's clock": Protection("each machine goes by its own clock", each_machine_has_its_clock),
+    "another try": Protection("a change that was undone is not made again", changes_tried_once),
     "outcome of commits": Protection(
         "a commit that was not answered counts as not made", unanswered_commits_count_as_failed
     ),
