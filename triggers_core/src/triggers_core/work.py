@@ -167,8 +167,8 @@ class Work:
             trigger_name,
             created=_names(created),
             taken=_names(taken),
-            scheduled=_names(i for i in touched if i.status is Status.SCHEDULED),
-            abandoned=_names(i for i in touched if i.status is Status.ABANDONED),
+            scheduled=_names(touched, Status.SCHEDULED),
+            abandoned=_names(touched, Status.ABANDONED),
         )
         self.fired.append((trigger_name, trigger_kwargs, outcome))
         return outcome
@@ -308,5 +308,5 @@ def _ended(instance: TaskInstance, old_status: Status | None) -> bool:
     return old_status is Status.RUNNING and instance.status is not Status.RUNNING
 
 
-def _names(instances: Iterable[TaskInstance]) -> tuple[str, ...]:
-    return tuple(instance.name for instance in instances)
+def _names(instances: list[TaskInstance], status: Status | None = None) -> tuple[str, ...]:
+    return tuple([each.name for each in instances if status is None or each.status is status])
