@@ -19,7 +19,7 @@ demo-celery: $(INSTALLED) ## the same, its steps run by a Celery worker; without
 	@PYTHONPATH=examples/questionnaire $(BIN)/python examples/questionnaire_celery/demo_celery.py
 
 test: $(INSTALLED) ## every test
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 lint: $(INSTALLED) ## formatting, style, types
 	@$(BIN)/ruff format --check .

@@ -545,7 +545,7 @@ default_plugins().add_storage(SqliteStorage("shop.db"))
 
 @trigger_task
 def ship(context):
-    print("shipped to", context.trigger_kwargs["packed"]["to"])
+    print(f"shipped to {context.trigger_kwargs['packed']['to']}")
 
 if __name__ == "__main__":
     order = ShopManager("order 17")
