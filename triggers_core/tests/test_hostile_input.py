@@ -456,7 +456,7 @@ def damage(draw):
     return apply
 
 
-@settings(FUZZ, max_examples=300)
+@settings(FUZZ, max_examples=150)
 @given(st.lists(damage(), min_size=1, max_size=3))
 def test_a_damaged_file_gives_clear_errors_if_any(whole, use_file, damages):
     content = whole
@@ -537,7 +537,7 @@ TEXT_COLUMNS = {
 cells = st.sampled_from([(table, each) for table in TEXT_COLUMNS for each in TEXT_COLUMNS[table]])
 
 
-@settings(FUZZ, max_examples=400)
+@settings(FUZZ, max_examples=200)
 @given(
     st.lists(st.tuples(cells, st.sampled_from(GARBAGE), st.integers(0, 3)), max_size=2, min_size=1)
 )
