@@ -17,7 +17,7 @@ import kinds
 import stage
 
 FAULTS_WANTED = 10
-TRIES = 4
+TRIES = 12
 """Rounds, with a seed each: what a fault does depends on what it meets."""
 
 
