@@ -19,7 +19,8 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,13 @@ Log = dict[str, list[tuple[str, dict[str, str]]]]
 
 Counts = dict[str, dict[str, int]]
 """Task → status → how many instances."""
+
+Opened = Callable[[], AbstractContextManager[tuple[Storage, str]]]
+"""Gives an empty store, and the URL by which a worker opens it too."""
+
+Replay = Callable[[Storage, str, Log, dict], tuple[float, Counts]]
+"""Takes an opened store, its URL, the log and its configuration; returns the seconds it took, and
+what the store holds in the end."""
 
 POLL_SECONDS = 0.002
 
@@ -69,14 +77,16 @@ def main() -> None:
     fired = sum(map(len, log.values()))
     shown = table("", "triggers", "seconds", "triggers/s", "ends right")
     wrong = []
-    for name, replay in REPLAYS.items():
+    for name, (opened, replay) in REPLAYS.items():
         if options.only not in name:
             continue
-        with tempfile.TemporaryDirectory() as folder:
-            seconds, counts = replay(Path(folder), log, configuration)
-        is_right = bool(options.sessions) or counts == expected["instances"]
-        wrong += [] if is_right else [name]
-        right = "" if options.sessions else "yes" if is_right else "NO"
+        with opened() as (storage, url):
+            seconds, counts = replay(storage, url, log, configuration)
+        right = ""
+        if not options.sessions:
+            right = "yes" if counts == expected["instances"] else "NO"
+        if right == "NO":
+            wrong.append(name)
         shown.add_row(name, f"{fired:,}", f"{seconds:.1f}", f"{fired / seconds:,.0f}", right)
     Console(width=100).print(shown)
     if wrong:
@@ -91,7 +101,7 @@ def read(path: Path) -> Log:
     return log
 
 
-def on_threads(storage: Storage, log: Log, configuration: dict) -> tuple[float, Counts]:
+def on_threads(storage: Storage, _url: str, log: Log, configuration: dict) -> tuple[float, Counts]:
     plugins = Plugins(load_entry_points=False)
     threads = ThreadingTaskRunner()
     plugins.use_runner(threads)
@@ -106,15 +116,12 @@ def on_threads(storage: Storage, log: Log, configuration: dict) -> tuple[float, 
     return time.perf_counter() - began, counted(managers.values())
 
 
-def on_workers(
-    storage: Storage, url: str, folder: Path, log: Log, configuration: dict
-) -> tuple[float, Counts]:
+def on_workers(storage: Storage, url: str, log: Log, configuration: dict) -> tuple[float, Counts]:
     permits_app.declare(configuration)
     plugins = Plugins(load_entry_points=False)
     plugins.use_runner(CeleryTaskRunner(permits_app.app))
-    (folder / "permits.json").write_text(json.dumps(configuration), "utf-8")
     environment = {
-        permits_app.CONFIGURATION_VARIABLE: str(folder / "permits.json"),
+        permits_app.CONFIGURATION_VARIABLE: json.dumps(configuration),
         "TRIGGERS_STORAGE": url,
     }
     managers = {uid: TriggerManager(uid, storage=storage, plugins=plugins) for uid in log}
@@ -161,37 +168,32 @@ def counted(managers: Iterable[TriggerManager]) -> Counts:
     return {task: dict(found) for task, found in counts.items()}
 
 
-def memory_on_threads(_folder: Path, log: Log, configuration: dict) -> tuple[float, Counts]:
-    return on_threads(MemoryStorage(), log, configuration)
+@contextmanager
+def memory() -> Iterator[tuple[Storage, str]]:
+    yield MemoryStorage(), "memory:"
 
 
-def sqlite_on_threads(folder: Path, log: Log, configuration: dict) -> tuple[float, Counts]:
-    return on_threads(SqliteStorage(folder / "permits.db"), log, configuration)
+@contextmanager
+def sqlite() -> Iterator[tuple[Storage, str]]:
+    with tempfile.TemporaryDirectory() as folder:
+        storage = SqliteStorage(Path(folder, "permits.db"))
+        yield storage, f"sqlite:///{storage.path}"
+        storage.close()
 
 
-def sqlite_on_workers(folder: Path, log: Log, configuration: dict) -> tuple[float, Counts]:
-    path = folder / "permits.db"
-    return on_workers(SqliteStorage(path), f"sqlite:///{path}", folder, log, configuration)
-
-
-def postgres_on_threads(_folder: Path, log: Log, configuration: dict) -> tuple[float, Counts]:
-    with postgres_storage() as storage:
-        return on_threads(storage, log, configuration)
-
-
-def postgres_on_workers(folder: Path, log: Log, configuration: dict) -> tuple[float, Counts]:
+@contextmanager
+def postgresql() -> Iterator[tuple[Storage, str]]:
     with postgres_storage() as storage:
         mark = "&" if "?" in POSTGRESQL else "?"
-        url = f"{POSTGRESQL}{mark}schema={storage.schema}"
-        return on_workers(storage, url, folder, log, configuration)
+        yield storage, f"{POSTGRESQL}{mark}schema={storage.schema}"
 
 
-REPLAYS: dict[str, Callable[[Path, Log, dict], tuple[float, Counts]]] = {
-    "memory, threads": memory_on_threads,
-    "SQLite, threads": sqlite_on_threads,
-    "SQLite, Celery on Redis": sqlite_on_workers,
-    "PostgreSQL, threads": postgres_on_threads,
-    "PostgreSQL, Celery on Redis": postgres_on_workers,
+REPLAYS: dict[str, tuple[Opened, Replay]] = {
+    "memory, threads": (memory, on_threads),
+    "SQLite, threads": (sqlite, on_threads),
+    "SQLite, Celery on Redis": (sqlite, on_workers),
+    "PostgreSQL, threads": (postgresql, on_threads),
+    "PostgreSQL, Celery on Redis": (postgresql, on_workers),
 }
 
 

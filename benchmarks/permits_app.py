@@ -1,12 +1,11 @@
 """The Celery application of ``permits.py``: a task for each target of the configuration that its
-variable names; none does anything."""
+variable holds, as JSON; none does anything."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from celery import Celery
@@ -31,4 +30,4 @@ def nothing(_context: TaskContext) -> None:
 
 
 if CONFIGURATION_VARIABLE in os.environ:
-    declare(json.loads(Path(os.environ[CONFIGURATION_VARIABLE]).read_text("utf-8")))
+    declare(json.loads(os.environ[CONFIGURATION_VARIABLE]))

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import threading
@@ -153,7 +152,8 @@ class Reader:
         printed what is shown."""
         if self.web:
             self.started.remove(self.web)
-            self.stop(self.web)
+            self.web.terminate()
+            self.check_end(self.web)
         self.web = self.start(f"{command} --port 0", stdout=subprocess.PIPE)
         too_late = threading.Timer(DEADLINE, self.web.kill)
         too_late.start()
@@ -166,16 +166,15 @@ class Reader:
         self.web_address = re.search(r"http://[^/]+/", printed)[0]
         self.expect(shown, printed, command)
 
-    def stop(self, process):
-        process.terminate()
+    def check_end(self, process):
         process.communicate(timeout=DEADLINE)
-        assert process.returncode in {0, -signal.SIGTERM}, self.log.read_text()
+        assert process.returncode == 0, self.log.read_text()
 
     def stop_what_was_started(self):
         for process in self.started:
             process.terminate()
         for process in self.started:
-            self.stop(process)
+            self.check_end(process)
 
     def run_program(self, text):
         path = self.folder / "program.py"

@@ -42,6 +42,19 @@ def run(program, folder):
     return done.stdout
 
 
+def output(folder, *command):
+    """Return what a command prints where nothing but UTF-8 is set."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+        env={"PYTHONUTF8": "1"},
+        timeout=DEADLINE,
+    ).stdout
+
+
 def program_of(document):
     """Return the document's first program, and the output that it shows after it."""
     text = (ROOT / document).read_text(encoding="utf-8")
@@ -68,34 +81,20 @@ def test_the_readmes_command_shows_what_its_program_did(tmp_path):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"`triggers (show [^`]+)`", text)
 
-    done = subprocess.run(
-        [Path(sys.executable).with_name("triggers"), *shlex.split(command)],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-        encoding="utf-8",
-        env={"PYTHONUTF8": "1"},
-        timeout=DEADLINE,
-    )
+    printed = output(tmp_path, Path(sys.executable).with_name("triggers"), *shlex.split(command))
 
-    assert re.findall(r"(\w+)#0 *│ finished", done.stdout) == ["ship", "tell"]
+    assert re.findall(r"(\w+)#0 *│ finished", printed) == ["ship", "tell"]
 
 
 def test_the_readme_shows_the_demos_own_table(tmp_path):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     seed = re.search(r"^seed (\d+):", text, re.MULTILINE)[1]
-    done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "questionnaire" / "demo.py", seed],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-        encoding="utf-8",
-        env={"PYTHONUTF8": "1"},
-        timeout=DEADLINE,
-    )
+    demo = ROOT / "examples" / "questionnaire" / "demo.py"
 
-    assert done.stdout[done.stdout.index("┏") :].strip() in text
-    assert done.stdout.splitlines()[0] in text
+    printed = output(tmp_path, sys.executable, demo, seed)
+
+    assert printed[printed.index("┏") :].strip() in text
+    assert printed.splitlines()[0] in text
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

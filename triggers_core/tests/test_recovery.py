@@ -364,11 +364,33 @@ def test_one_pass_takes_no_more_than_its_limit_the_longest_lost_first(
     assert sorted(found.dispatched) == [("s0", "t_ship#0"), ("s1", "t_ship#0")]
 
 
-def test_what_cannot_be_helped_keeps_nothing_else_back(storage, plugins, outbox, clock, caplog):
-    class Unknown(ShopManager):
-        name = "unknown"
+class Gone(ShopManager):
+    """Fires, and is not to be had when its instance is to be recovered."""
 
-    for manager_class in (Unknown, ShopManager):
+    name = "gone"
+
+
+class Unmade(ShopManager):
+    name = "gone"
+
+    def __init__(self, *args, **kwargs):
+        raise ConnectionError("no address book")
+
+
+@pytest.mark.parametrize(
+    ("registered", "told"),
+    [
+        ([], "no manager 'gone' is registered"),
+        ([Unmade], "ConnectionError: no address book"),
+    ],
+    ids=["not registered", "not made"],
+)
+def test_what_cannot_be_helped_keeps_nothing_else_back(
+    storage, plugins, outbox, clock, caplog, registered, told
+):
+    for manager_class in registered:
+        plugins.managers.add(manager_class)
+    for manager_class in (Gone, ShopManager):
         manager = manager_class(manager_class.name, storage=storage, plugins=plugins)
         manager.update_configuration(CONFIGURATION)
         manager.fire("paid")
@@ -376,37 +398,9 @@ def test_what_cannot_be_helped_keeps_nothing_else_back(storage, plugins, outbox,
 
     found = recover_once(storage, plugins=plugins)
 
-    assert found.errors == [("unknown", "t_ship#0")]
+    assert found.errors == [("gone", "t_ship#0")]
     assert found.dispatched == [("shop", "t_ship#0")]
-    assert "no manager 'unknown' is registered" in caplog.text
-
-
-def test_a_manager_that_cannot_be_made_keeps_nothing_else_back(
-    storage, plugins, outbox, clock, caplog
-):
-    class Unmade(ShopManager):
-        name = "unmade"
-        needs = None
-
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            if self.needs is None:
-                raise ConnectionError("no address book")
-
-    plugins.managers.add(Unmade)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Unmade, "needs", "nothing")
-        for manager_class in (Unmade, ShopManager):
-            manager = manager_class(manager_class.name, storage=storage, plugins=plugins)
-            manager.update_configuration(CONFIGURATION)
-            manager.fire("paid")
-    clock["ahead"] = ShopManager.dispatch_timeout + 1
-
-    found = recover_once(storage, plugins=plugins)
-
-    assert found.errors == [("unmade", "t_ship#0")]
-    assert found.dispatched == [("shop", "t_ship#0")]
-    assert "ConnectionError: no address book" in caplog.text
+    assert told in caplog.text
 
 
 def test_run_forever_outlives_a_pass_that_cannot_be_made(

@@ -26,7 +26,7 @@ from triggers_core.graph import to_dot, to_mermaid
 from triggers_core.instance import ACTIVE, Status, TaskInstance
 from triggers_core.lint import lint
 from triggers_core.manager import TriggerManager
-from triggers_core.names import likely
+from triggers_core.names import did_you_mean
 from triggers_core.plugins import STORAGE_VARIABLE, Plugins, default_plugins
 from triggers_core.recovery import DEFAULT_INTERVAL, recover_once, run_forever
 from triggers_core.storage.base import DEFAULT_ALIAS, SessionReader, Storage
@@ -336,9 +336,8 @@ def fire(
     typer.echo(json.dumps(outcome.to_dict(), indent=2))
     if not configuration.tasks_with(trigger):
         known = {name for task in configuration.values() for name in task.triggers}
-        meant = likely(trigger, known)
-        advice = f"; did you mean {meant!r}?" if meant else ""
-        warn(f"it is recorded, but no task waits for {trigger!r}{advice}")
+        advice = did_you_mean(trigger, known)
+        warn(f"it is recorded, but no task waits for {trigger!r}{advice and f'; {advice}'}")
 
 
 def replay(
@@ -470,7 +469,7 @@ def gc(
     """
     opened = open_storage(context.obj, storage)
 
-    def is_over(reader: SessionReader) -> bool:
+    def is_old(reader: SessionReader) -> bool:
         instances = reader.instances()
         before = opened.now() - days * SECONDS_A_DAY
         return bool(instances) and all(
@@ -486,12 +485,12 @@ def gc(
         disable=not console.is_terminal,
     ):
         with opened.read(session_uid) as reader:
-            is_old = is_over(reader)
-        if is_old and dry_run:
+            is_found = is_old(reader)
+        if is_found and dry_run:
             typer.echo(session_uid)
-        elif is_old:
-            is_old = _delete_if(is_over, opened, session_uid, manager_name)
-        found += is_old
+        elif is_found:
+            is_found = _delete_if(is_old, opened, session_uid, manager_name)
+        found += is_found
     typer.echo(f"{how_many(found, 'session')} {'would be deleted' if dry_run else 'deleted'}")
 
 
@@ -545,14 +544,14 @@ def _viewer(plugins: Plugins, url: str | None, session_uid: str) -> TriggerManag
 
 
 def _delete_if(
-    is_over: Callable[[SessionReader], bool],
+    is_old: Callable[[SessionReader], bool],
     storage: Storage,
     session_uid: str,
     manager_name: str,
 ) -> bool:
     """Look once more, in the transaction: a trigger may have come in the meantime."""
     with storage.transaction(session_uid, manager_name) as unit:
-        is_to_go = is_over(unit)
+        is_to_go = is_old(unit)
         if is_to_go:
             unit.delete()
     return is_to_go

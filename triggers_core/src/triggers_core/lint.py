@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 
 from triggers_core.config import Configuration
-from triggers_core.names import likely
+from triggers_core.names import did_you_mean
 
 _SAME_BUT_A_LETTER = 0.9
 _WITHOUT_DIGITS = dict.fromkeys(map(ord, "0123456789"))
@@ -117,10 +117,9 @@ def _unknown_runners(
         needed = task.using or default_runner
         if known_runners is None or needed is None or needed in known_runners:
             continue
-        meant = likely(needed, known_runners)
         yield (
             f"task {task.name!r}: no task runner {needed!r}"
             f"{'' if task.using else ', the default,'} is installed here "
             f"(installed: {', '.join(sorted(known_runners)) or 'none'}); "
-            f"{f'did you mean {meant!r}?' if meant else f'pip install triggers-{needed}'}"
+            f"{did_you_mean(needed, known_runners) or f'pip install triggers-{needed}'}"
         )

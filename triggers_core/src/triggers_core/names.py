@@ -30,11 +30,12 @@ shown = _Shown().repr
 """Value → how an error shows it: shortened, whatever its size, depth and own ``repr``."""
 
 
-def likely(name: str, known: Collection[str]) -> str | None:
-    """Return which of the known names was probably meant, or None."""
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Return the question for the known name that was probably meant; "" where none is alike."""
     from difflib import get_close_matches  # noqa: PLC0415 - slow to import, rarely used
 
-    return next(iter(get_close_matches(name, known, n=1)), None)
+    alike = get_close_matches(name, known, n=1)
+    return f"did you mean {alike[0]!r}?" if alike else ""
 
 
 def check_name(name: Any, kind: str) -> str:

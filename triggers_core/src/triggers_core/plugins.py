@@ -25,7 +25,7 @@ from triggers_core.errors import (
     TaskNotFound,
 )
 from triggers_core.hookspecs import PROJECT_NAME, hookimpl
-from triggers_core.names import likely
+from triggers_core.names import did_you_mean
 from triggers_core.registry import Registry
 from triggers_core.runner import BaseTaskRunner
 from triggers_core.storage.base import DEFAULT_ALIAS, Storage
@@ -188,8 +188,7 @@ class Plugins:
         nothing."""
         if name not in self.runners.names():
             whose = f", asked for by {asked_by}" if asked_by else ""
-            meant = likely(name, self.runners.names())
-            advice = f"did you mean {meant!r}?" if meant else f"pip install triggers-{name}"
+            advice = did_you_mean(name, self.runners.names()) or f"pip install triggers-{name}"
             self.runners.load(name, f"{whose}; {advice}")
 
     def storage(self, alias: str = DEFAULT_ALIAS) -> Storage:
