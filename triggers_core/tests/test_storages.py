@@ -19,6 +19,7 @@ from triggers_core import (
     hookimpl,
     trigger_task,
 )
+from triggers_core.storage import sqlite
 from triggers_core.storage.base import SCHEMA_VERSION
 
 from .conftest import HeldManager
@@ -171,6 +172,91 @@ class TestSqliteFile:
             SqliteStorage(tmp_path / "data.db", synchronous="OFF")
 
 
+HOLD_LOCKS = """
+import fcntl, sys
+
+with open(sys.argv[1], "r+b") as index:
+    for lock in map(int, sys.argv[2:]):
+        fcntl.lockf(index, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, lock)
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+WRITE_LOCK, RECOVER_LOCK = "120", "122"
+"""Bytes of the index file, as https://www.sqlite.org/walformat.html has them."""
+INDEX_HEADER_BYTES = 96
+"""Of no use to a reader, as while a writer changes them."""
+
+
+class TestLockOfAnotherProcess:
+    @pytest.fixture
+    def storage(self, tmp_path):
+        made = SqliteStorage(tmp_path / "data.db")
+        _write(made, "s")
+        yield made
+        made.close()
+
+    @pytest.fixture
+    def hold(self, storage):
+        """Return a function that has a process hold locks until what it returns is called."""
+        started = []
+
+        def hold(*locks):
+            command = [sys.executable, "-c", HOLD_LOCKS, _index_of(storage), *locks]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            started.append(process)
+            assert process.stdout.readline() == b"held\n"
+            return lambda: process.communicate(timeout=DEADLINE_SECONDS)
+
+        yield hold
+        for process in started:
+            process.kill()
+            process.communicate(timeout=DEADLINE_SECONDS)
+
+    def test_is_waited_for_by_a_write(self, storage, hold, monkeypatch):
+        let_go = hold(WRITE_LOCK)
+        monkeypatch.setattr(sqlite, "time", Clock(while_it_sleeps=let_go))
+        _write(storage, "t")
+        assert dict(storage.sessions()) == {"s": "m", "t": "m"}
+
+    def test_is_waited_for_by_a_read_that_finds_a_dead_writers_work(
+        self, storage, hold, monkeypatch
+    ):
+        let_go = hold(WRITE_LOCK, RECOVER_LOCK)
+        with open(_index_of(storage), "r+b") as index:
+            index.write(bytes(INDEX_HEADER_BYTES))
+        monkeypatch.setattr(sqlite, "time", Clock(while_it_sleeps=let_go))
+        assert list(storage.sessions()) == [("s", "m")]
+
+    def test_is_looked_at_less_and_less_often_and_then_no_more(self, storage, hold, monkeypatch):
+        let_go = hold(WRITE_LOCK)
+        clock = Clock()
+        monkeypatch.setattr(sqlite, "time", clock)
+        with pytest.raises(StorageError, match="locked; this change was not made"):
+            _write(storage, "t")
+        assert clock.pauses == sorted(clock.pauses)
+        assert (clock.pauses[0], clock.pauses[-1]) == sqlite.BUSY_PAUSES_SECONDS
+        assert clock.monotonic() == pytest.approx(sqlite.BUSY_TIMEOUT_SECONDS, abs=0.1)
+
+        let_go()
+        assert list(storage.sessions()) == [("s", "m")]
+        _write(storage, "t")
+
+
+class Clock:
+    """Stands in for the module ``time``: whoever sleeps goes on at once, and finds it later."""
+
+    def __init__(self, while_it_sleeps=lambda: None):
+        self.pauses = []
+        self._while_it_sleeps = while_it_sleeps
+
+    def monotonic(self):
+        return sum(self.pauses)
+
+    def sleep(self, seconds):
+        self.pauses.append(seconds)
+        self._while_it_sleeps()
+
+
 COUNT_UP = """
 import sys
 from triggers_core import SqliteStorage
@@ -294,6 +380,14 @@ class TestCost:
 
 
 def _use(storage):
-    with storage.transaction("s", "m"):
-        pass
+    _write(storage, "s")
     storage.close()
+
+
+def _write(storage, session_uid):
+    with storage.transaction(session_uid, "m"):
+        pass
+
+
+def _index_of(storage):
+    return f"{storage.path}-shm"

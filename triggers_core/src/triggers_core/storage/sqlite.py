@@ -1,6 +1,9 @@
 """Sessions in one SQLite file: for one machine, any number of threads and processes.
 
 Write-ahead log, ``BEGIN IMMEDIATE``, a busy timeout, and one connection a thread.
+
+A lock is waited for here, and not in SQLite, whose busy handler sleeps for 1, 2, 5 and up to 100
+milliseconds where another process holds the lock for a fraction of one.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from triggers_core.config import Configuration
@@ -35,7 +38,11 @@ from triggers_core.storage.base import (
 )
 from triggers_core.storage.forks import call_at_fork
 
+T = TypeVar("T")
+
 BUSY_TIMEOUT_SECONDS = 30.0
+BUSY_PAUSES_SECONDS = (0.00005, 0.01)
+"""The first and the longest between two looks at a lock."""
 APPLICATION_ID = 0x74726967
 """``trig``, in the file's header: tells a store of ours from another SQLite database."""
 
@@ -160,7 +167,7 @@ class SqliteStorage(Storage):
         call_at_fork(self)
 
     def _renew(self) -> None:
-        # The busy handler polls; between threads of one process a lock hands over at once.
+        # A file's lock is looked at again and again; among threads this one hands over at once.
         self._write_lock = threading.Lock()
         self._connections = _Connections(self._connect)
 
@@ -190,7 +197,7 @@ class SqliteStorage(Storage):
         with self._connection() as connection:
             connection.execute("BEGIN")
             try:
-                yield _SqliteReader(self, connection, session_uid)
+                yield _when_unlocked(lambda: _SqliteReader(self, connection, session_uid))
             finally:
                 _roll_back(connection)
 
@@ -230,23 +237,27 @@ class SqliteStorage(Storage):
 
     def _sessions_after(self, row_id: int) -> list[tuple[int, str, str]]:
         with self._connection() as connection:
-            return connection.execute(
-                "SELECT id, uid, manager_name FROM sessions WHERE id > ? ORDER BY id LIMIT ?",
-                (row_id, _PAGE),
-            ).fetchall()
+            return _when_unlocked(
+                lambda: connection.execute(
+                    "SELECT id, uid, manager_name FROM sessions WHERE id > ? ORDER BY id LIMIT ?",
+                    (row_id, _PAGE),
+                ).fetchall()
+            )
 
     def _configuration_body(self, digest: str) -> str | None:
         with self._connection() as connection:
-            row = connection.execute(
-                "SELECT body FROM configurations WHERE digest = ?", (digest,)
-            ).fetchone()
+            row = _when_unlocked(
+                lambda: connection.execute(
+                    "SELECT body FROM configurations WHERE digest = ?", (digest,)
+                ).fetchone()
+            )
         body: str | None = row[0] if row else None
         return body
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._write_lock, self._connection() as connection:
-            connection.execute("BEGIN IMMEDIATE")
+            _when_unlocked(lambda: connection.execute("BEGIN IMMEDIATE"))
             try:
                 yield connection
                 connection.execute("COMMIT")
@@ -281,13 +292,13 @@ class SqliteStorage(Storage):
     def _connect(self) -> _Connection:
         connection = sqlite3.connect(
             self.path,
-            timeout=BUSY_TIMEOUT_SECONDS,
+            timeout=0.0,
             isolation_level=None,
             check_same_thread=False,
             factory=_Connection,
         )
         try:
-            self._prepare(connection)
+            _when_unlocked(lambda: self._prepare(connection))
         except BaseException:
             connection.close()
             raise
@@ -297,7 +308,7 @@ class SqliteStorage(Storage):
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         if self._has_schema(connection):
             return
-        _use_write_ahead_log(connection)
+        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
         try:
             if not self._has_schema(connection):
@@ -330,17 +341,22 @@ class SqliteStorage(Storage):
         return bool(tables)
 
 
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Try until it is so: where two open a new file at once, SQLite refuses one without waiting."""
+def _when_unlocked(do: Callable[[], T]) -> T:
+    """Return what it returns; while another process' lock is in its way, try again.
+
+    Raises:
+        sqlite3.OperationalError: it still is after :data:`BUSY_TIMEOUT_SECONDS`.
+    """
     deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    pause, longest_pause = BUSY_PAUSES_SECONDS
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
+            return do()
         except sqlite3.OperationalError as error:
             if _LOCKED not in str(error) or time.monotonic() > deadline:
                 raise
-            time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(1.1 * pause, longest_pause)
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
