@@ -16,6 +16,9 @@ the worker, which it tells by counting itself off in Redis, the same for every s
   with ``synchronous=NORMAL``, which like Redis keeps what a dead process had committed.
 - *join, FULL*: the same, each commit synced to disk, as ``SqliteStorage`` does unless told not to.
 - *join, at once*: the three triggers in one transaction, by ``fire_many``.
+- *by hand*; *by hand, FULL*: the same three events, claim and end by ``joins_by_hand.py``, which is
+  the least that does it: no configuration, retry, lease or recovery. It waits for a lock as SQLite
+  does.
 - *join, configured*: *join*, with ``update_configuration`` for each session while the clock runs.
 - *tasks, join*: what a chord does, by triggers: three tasks, whose ends start a fourth.
 
@@ -82,7 +85,7 @@ class Ratio:
     target: float | None = None
 
 
-def sides(stores: dict[str, SqliteStorage]) -> dict[str, Prepare]:
+def sides(stores: dict[str, SqliteStorage], folder: str) -> dict[str, Prepare]:
     full, normal = stores["FULL"], stores["NORMAL"]
     return {
         "task": send_bare,
@@ -91,6 +94,8 @@ def sides(stores: dict[str, SqliteStorage]) -> dict[str, Prepare]:
         "join, FULL": fire_each(full),
         "join, at once": fire_at_once(normal),
         "join, configured": configure_too(normal),
+        "by hand": count_each(folder, "NORMAL"),
+        "by hand, FULL": count_each(folder, "FULL"),
         "tasks, join": fire_start(normal),
     }
 
@@ -102,6 +107,10 @@ RATIOS = [
     Ratio("… its session configured too", "join, configured", "task"),
     Ratio("join of 3 / chord of 3", "join", "chord", 2.0),
     Ratio("… each commit synced to disk", "join, FULL", "chord", 2.0),
+    Ratio("join of 3 / by hand", "join", "by hand"),
+    Ratio("… each commit synced to disk", "join, FULL", "by hand, FULL"),
+    Ratio("by hand / bare task", "by hand", "task"),
+    Ratio("… each commit synced to disk", "by hand, FULL", "task"),
     Ratio("three tasks and a join / chord of 3", "tasks, join", "chord"),
 ]
 
@@ -139,6 +148,24 @@ def fire_each(store: SqliteStorage) -> Prepare:
                     manager.fire(event, {"number": number})
 
         return fire
+
+    return prepare
+
+
+def count_each(folder: str, synchronous: str) -> Prepare:
+    store = joins.cases(folder, synchronous)
+    store.create()
+
+    def prepare(count: int) -> Callable[[], None]:
+        uids = list(session_uids(count))
+
+        def arrive() -> None:
+            for number, uid in enumerate(uids):
+                for event in EVENTS:
+                    if store.arrive(uid, event, {"number": number}, awaited=len(EVENTS)):
+                        joins.by_hand.delay(synchronous, uid)
+
+        return arrive
 
     return prepare
 
@@ -363,7 +390,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with empty_redis(), tempfile.TemporaryDirectory() as folder:
         stores = joins.storages(folder)
-        compared = list(sides(stores).items())
+        compared = list(sides(stores, folder).items())
         variables = {joins.FOLDER_VARIABLE: folder}
         with worker("celery_joins_app", variables, arguments.concurrency) as pid:
             for side in compared:

@@ -13,12 +13,21 @@ from pathlib import Path
 
 import redis
 from celery import Celery
+from joins_by_hand import Cases
 
 from triggers_celery import CeleryTriggerTask
 from triggers_core import SqliteStorage, TaskContext, default_plugins
 
+try:
+    from triggers_opentelemetry import hooks as tracing
+except ImportError:
+    pass
+else:
+    default_plugins().unregister(tracing)  # no side is traced
+
 REDIS_VARIABLE = "JOINS_REDIS"
 FOLDER_VARIABLE = "JOINS_FOLDER"
+SYNCHRONOUS = ("FULL", "NORMAL")
 REDIS_URL = os.environ.get(REDIS_VARIABLE, "redis://127.0.0.1:6379/9")
 LEFT, DONE, STARTED = "joins-left", "joins-done", "joins-started"
 """Redis keys: how many measured tasks are still to come, a list that gets an item when none is, and
@@ -40,8 +49,14 @@ def storages(folder: str) -> dict[str, SqliteStorage]:
         synchronous: SqliteStorage(
             Path(folder, f"{synchronous}.db"), alias=synchronous, synchronous=synchronous
         )
-        for synchronous in ("FULL", "NORMAL")
+        for synchronous in SYNCHRONOUS
     }
+
+
+@cache
+def cases(folder: str, synchronous: str) -> Cases:
+    """Return this process's store of joins by hand."""
+    return Cases(Path(folder, f"by-hand-{synchronous}.db"), synchronous)
 
 
 def count_off() -> None:
@@ -57,6 +72,14 @@ def bare(_number: int) -> None:
 @app.task(name="joins.join", base=CeleryTriggerTask, ignore_result=True)
 def join(_context: TaskContext) -> None:
     count_off()
+
+
+@app.task(name="joins.by_hand", ignore_result=True, acks_late=True)
+def by_hand(synchronous: str, case_id: str) -> None:
+    store = cases(os.environ[FOLDER_VARIABLE], synchronous)
+    if store.claim(case_id) is not None:
+        count_off()
+        store.finish(case_id, {})
 
 
 @app.task(name="joins.timed", ignore_result=True)
