@@ -468,6 +468,7 @@ class TestWhereSessionsAre:
 
         assert refused.exit_code == 1
         assert "no session 's', nor any other: is it the right one?" in refused.stderr
+        assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize(
         ("url", "says"),

@@ -11,6 +11,7 @@ import pytest
 
 from triggers_conformance.storage import StorageConformance
 from triggers_core import (
+    DamagedStore,
     InvalidName,
     MemoryStorage,
     SchemaVersionError,
@@ -128,6 +129,17 @@ class TestSqliteFile:
         for attempt in (lambda: _use(storage), lambda: list(storage.sessions())):
             with pytest.raises(StorageError, match=str(tmp_path)):
                 attempt()
+
+    def test_is_made_by_the_first_change_and_not_by_looking(self, tmp_path):
+        storage = SqliteStorage(tmp_path / "data.db")
+        with storage.read("s") as reader:
+            assert (reader.manager_name(), reader.instances()) == (None, [])
+        assert list(storage.sessions()) == []
+        with pytest.raises(DamagedStore, match="configuration 'none'"):
+            storage.configuration("none")
+        assert list(tmp_path.iterdir()) == []
+        _write(storage, "s")
+        assert list(storage.sessions()) == [("s", "m")]
 
     def test_may_be_empty_at_first(self, tmp_path):
         path = tmp_path / "empty.db"

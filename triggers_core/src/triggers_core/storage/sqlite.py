@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -131,7 +131,7 @@ _PAGE = 1000
 
 
 class SqliteStorage(Storage):
-    """Keeps sessions in a file, made with its schema at first use.
+    """Keeps sessions in a file, made with its schema by the first change; looking makes none.
 
     Args:
         path: the file. Its folder must exist.
@@ -194,7 +194,7 @@ class SqliteStorage(Storage):
 
     @contextmanager
     def read(self, session_uid: str) -> Iterator[_SqliteReader]:
-        with self._connection() as connection:
+        with self._looking() as connection:
             connection.execute("BEGIN")
             try:
                 yield _when_unlocked(lambda: _SqliteReader(self, connection, session_uid))
@@ -236,7 +236,7 @@ class SqliteStorage(Storage):
             self._connections.resume()
 
     def _sessions_after(self, row_id: int) -> list[tuple[int, str, str]]:
-        with self._connection() as connection:
+        with self._looking() as connection:
             return _when_unlocked(
                 lambda: connection.execute(
                     "SELECT id, uid, manager_name FROM sessions WHERE id > ? ORDER BY id LIMIT ?",
@@ -245,7 +245,7 @@ class SqliteStorage(Storage):
             )
 
     def _configuration_body(self, digest: str) -> str | None:
-        with self._connection() as connection:
+        with self._looking() as connection:
             row = _when_unlocked(
                 lambda: connection.execute(
                     "SELECT body FROM configurations WHERE digest = ?", (digest,)
@@ -264,6 +264,17 @@ class SqliteStorage(Storage):
             except BaseException:
                 _roll_back(connection)
                 raise
+
+    @contextmanager
+    def _looking(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection to look with: while the folder has no such file, to an empty store."""
+        if self.path.exists() or not self.path.parent.exists():
+            with self._connection() as connection:
+                yield connection
+        else:
+            with closing(sqlite3.connect(":memory:")) as connection:
+                connection.executescript(_SCHEMA)
+                yield connection
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
