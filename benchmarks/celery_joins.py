@@ -333,11 +333,16 @@ def summary(rounds: list[dict[str, dict[str, float]]]) -> dict:
         {
             **vars(ratio),
             **spread([each[ratio.side]["per_s"] / each[ratio.base]["per_s"] for each in rounds]),
-            "cpu": rates[ratio.base]["cpu_ms"] / rates[ratio.side]["cpu_ms"],
+            "cpu": cpu_ratio(rates[ratio.base], rates[ratio.side]),
         }
         for ratio in RATIOS
     ]
     return {"rates_per_s": rates, "ratios": ratios}
+
+
+def cpu_ratio(base: dict, side: dict) -> float | None:
+    """Return None where so little was run that the clock, of 10 ms, did not move."""
+    return base["cpu_ms"] / side["cpu_ms"] if side["cpu_ms"] else None
 
 
 def show(found: dict) -> None:
@@ -348,7 +353,7 @@ def show(found: dict) -> None:
     ratios = table("", "rates", "quartiles", "hoped for", "by CPU")
     for ratio in found["ratios"]:
         hoped = "" if ratio["target"] is None else f"≥ {ratio['target']}"
-        cpu = f"{ratio['cpu']:.2f}"
+        cpu = "" if ratio["cpu"] is None else f"{ratio['cpu']:.2f}"
         ratios.add_row(ratio["name"], f"{ratio['median']:.2f}", quartiles(ratio, 2), hoped, cpu)
     latency = table("", "p50, ms", "p99, ms")
     for name, cuts in found["latency"].items():
