@@ -141,6 +141,43 @@ class TestSqliteFile:
         _write(storage, "s")
         assert list(storage.sessions()) == [("s", "m")]
 
+    def test_that_a_copy_left_without_its_write_ahead_log_gets_it_again(self, tmp_path):
+        storage = SqliteStorage(tmp_path / "data.db")
+        _use(storage)
+        with closing(sqlite3.connect(storage.path)) as connection:
+            connection.execute("VACUUM INTO ?", (str(tmp_path / "copy.db"),))
+        copy, reading = (SqliteStorage(tmp_path / "copy.db") for _ in range(2))
+        with reading.read("s") as reader:
+            _write(copy, "t")
+            assert reader.manager_name() == "m"
+        assert dict(copy.sessions()) == {"s": "m", "t": "m"}
+        copy.close()
+        reading.close()
+
+    def test_where_there_can_be_no_write_ahead_log_is_refused(self, tmp_path, monkeypatch):
+        connect = sqlite3.connect
+
+        def connect_without_shared_memory(path, **options):
+            return connect(f"file:{path}?vfs=unix-dotfile", uri=True, **options)
+
+        monkeypatch.setattr(sqlite.sqlite3, "connect", connect_without_shared_memory)
+        with pytest.raises(StorageError, match="keep the file on a local disk"):
+            _use(SqliteStorage(tmp_path / "data.db"))
+
+    def test_with_a_name_too_long_is_an_error_for_those_who_look_too(self, tmp_path):
+        storage = SqliteStorage(tmp_path / ("x" * 300))
+        for use in (lambda: _write(storage, "s"), lambda: _read(storage, "s")):
+            with pytest.raises(StorageError, match="unable to open database file"):
+                use()
+
+    def test_that_is_gone_is_still_one_store_for_whoever_has_it_open(self, tmp_path):
+        storage = SqliteStorage(tmp_path / "data.db")
+        _write(storage, "s")
+        storage.path.unlink()
+        _write(storage, "t")
+        assert dict(storage.sessions()) == {"s": "m", "t": "m"}
+        storage.close()
+
     def test_may_be_empty_at_first(self, tmp_path):
         path = tmp_path / "empty.db"
         path.touch()
@@ -182,6 +219,60 @@ class TestSqliteFile:
     def test_knows_two_ways_of_being_synchronous(self, tmp_path):
         with pytest.raises(StorageError, match="'FULL' or 'NORMAL', not 'OFF'"):
             SqliteStorage(tmp_path / "data.db", synchronous="OFF")
+
+
+class Interruption(Exception):
+    """What the handler of a signal raises, as Celery's does at a soft time limit."""
+
+
+def _read(storage, session_uid):
+    with storage.read(session_uid) as reader:
+        reader.manager_name()
+
+
+def _write_in_vain(storage, session_uid):
+    with pytest.raises(ZeroDivisionError), storage.transaction(session_uid, "m"):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("use", "moment", "statement"),
+    [
+        (lambda storage: _write(storage, "t"), "after", "BEGIN IMMEDIATE"),
+        (lambda storage: _write(storage, "t"), "before", "COMMIT"),
+        (lambda storage: _write(storage, "t"), "after", "COMMIT"),
+        (lambda storage: _write_in_vain(storage, "t"), "before", "ROLLBACK"),
+        (lambda storage: _read(storage, "s"), "after", "BEGIN"),
+        (lambda storage: _read(storage, "s"), "before", "ROLLBACK"),
+        (lambda storage: _read(storage, "s"), "after", "ROLLBACK"),
+    ],
+)
+def test_a_signals_handler_that_raises_leaves_no_transaction_open(
+    tmp_path, monkeypatch, use, moment, statement
+):
+    storage = SqliteStorage(tmp_path / "data.db")
+    _write(storage, "s")
+    interruptions = [Interruption()]
+
+    def execute(connection, sql, *values):
+        is_now = sql == statement and interruptions
+        if is_now and moment == "before":
+            raise interruptions.pop()
+        done = sqlite3.Connection.execute(connection, sql, *values)
+        if is_now:
+            raise interruptions.pop()
+        return done
+
+    monkeypatch.setattr(sqlite._Connection, "execute", execute, raising=False)
+    with pytest.raises(Interruption):
+        use(storage)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_SECONDS", 0.0)
+    other = SqliteStorage(tmp_path / "data.db")
+    for mended in (other, storage):
+        _write(mended, "u")
+        _read(mended, "u")
+    other.close()
+    storage.close()
 
 
 HOLD_LOCKS = """

@@ -195,8 +195,8 @@ class SqliteStorage(Storage):
     @contextmanager
     def read(self, session_uid: str) -> Iterator[_SqliteReader]:
         with self._looking() as connection:
-            connection.execute("BEGIN")
             try:
+                connection.execute("BEGIN")
                 yield _when_unlocked(lambda: _SqliteReader(self, connection, session_uid))
             finally:
                 _roll_back(connection)
@@ -257,8 +257,8 @@ class SqliteStorage(Storage):
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._write_lock, self._connection() as connection:
-            _when_unlocked(lambda: connection.execute("BEGIN IMMEDIATE"))
             try:
+                _when_unlocked(lambda: connection.execute("BEGIN IMMEDIATE"))
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
@@ -268,23 +268,41 @@ class SqliteStorage(Storage):
     @contextmanager
     def _looking(self) -> Iterator[sqlite3.Connection]:
         """Give a connection to look with: while the folder has no such file, to an empty store."""
-        if self.path.exists() or not self.path.parent.exists():
-            with self._connection() as connection:
-                yield connection
-        else:
+        if self._connections.current() is None and self._is_missing():
             with closing(sqlite3.connect(":memory:")) as connection:
                 connection.executescript(_SCHEMA)
                 yield connection
+        else:
+            with self._connection() as connection:
+                yield connection
+
+    def _is_missing(self) -> bool:
+        """Return whether nothing but the file is missing; what else is wrong shows on opening."""
+        try:
+            self.path.stat()
+        except FileNotFoundError:
+            return self.path.parent.is_dir()
+        except OSError:
+            return False
+        return False
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """Give this thread's connection; nobody closes it before the body is left."""
+        """Give this thread's connection; nobody closes it before the body is left, and no
+        transaction is left open that the body began."""
         try:
             while True:
                 connection = self._connections.own()
                 with connection.in_use:
                     if connection.is_open:
-                        yield connection
+                        is_amid = connection.in_transaction
+                        try:
+                            yield connection
+                        finally:
+                            # Once more: what a signal's handler raised, as at Celery's soft time
+                            # limit, may have come between the body and its own roll-back.
+                            if not is_amid:
+                                _roll_back(connection)
                         return
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self._failure(error) from error
@@ -317,9 +335,10 @@ class SqliteStorage(Storage):
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-        if self._has_schema(connection):
+        has_schema = self._has_schema(connection)
+        self._use_write_ahead_log(connection)
+        if has_schema:
             return
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
         try:
             if not self._has_schema(connection):
@@ -331,6 +350,16 @@ class SqliteStorage(Storage):
         except BaseException:
             _roll_back(connection)
             raise
+
+    def _use_write_ahead_log(self, connection: sqlite3.Connection) -> None:
+        """A file keeps the mode, but a copy by ``VACUUM INTO`` does not have it. Without it a
+        commit is refused while anybody reads."""
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise StorageError(
+                f"SQLite storage {self.path}: its file system cannot have SQLite's write-ahead "
+                "log; keep the file on a local disk"
+            )
 
     def _has_schema(self, connection: sqlite3.Connection) -> bool:
         """Return False for an empty file. Raises SchemaVersionError."""
@@ -413,10 +442,15 @@ class _Connections:
         self._open: WeakSet[_Connection] = WeakSet()
         self._resting: list[_Connection] = []
 
+    def current(self) -> _Connection | None:
+        """Return this thread's; None where it has none that is open."""
+        connection: _Connection | None = getattr(self._local, "connection", None)
+        return connection if connection is not None and connection.is_open else None
+
     def own(self) -> _Connection:
         """Return this thread's."""
-        connection: _Connection | None = getattr(self._local, "connection", None)
-        if connection is None or not connection.is_open:
+        connection = self.current()
+        if connection is None:
             with self._opening:
                 connection = self._local.connection = self._connect()
                 self._open.add(connection)
