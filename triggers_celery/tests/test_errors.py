@@ -203,6 +203,41 @@ def test_of_two_apps_the_one_that_has_the_task_is_taken(tmp_path):
     assert python(script, cwd=tmp_path) == [None, ["finished"]]
 
 
+def test_an_app_that_has_the_task_is_taken_whatever_another_one_includes(tmp_path):
+    script = f'{FIRE}{SHOP}\napps = Celery("mail", include=["not_there"]), shop()\nfire()'
+
+    assert python(script, cwd=tmp_path) == [None, ["finished"]]
+
+
+def test_an_app_whose_modules_cannot_be_imported_is_named(tmp_path):
+    script = f'{FIRE}{SHOP}\napp = Celery("mail", include=["not_there"])\nfire()'
+    cause, message = refused(script, tmp_path)
+
+    assert cause == "TaskNotFound"
+    assert "the modules that the app mail includes cannot be imported" in message
+    assert "No module named 'not_there'" in message
+
+
+def test_an_app_that_accepts_no_json_is_told_so_before_a_message_is_lost(tmp_path):
+    script = f"{FIRE}{SHOP}\napp = shop()\napp.conf.accept_content = ['pickle', 'yaml']\nfire()"
+    cause, message = refused(script, tmp_path)
+
+    assert cause == "PluginError"
+    assert "the Celery app shop accepts pickle, yaml" in message
+    assert "add 'json' to its accept_content" in message
+
+
+def test_an_app_that_is_configured_after_its_tasks_has_its_messages_confirmed(tmp_path):
+    script = f"""{FIRE}{SHOP}
+app = shop()
+app.conf.broker_transport_options = {{"visibility_timeout": 60}}
+fire()
+print(json.dumps(app.conf.broker_transport_options))"""
+
+    options = {"visibility_timeout": 60, "confirm_publish": True}
+    assert python(script, cwd=tmp_path) == options
+
+
 def test_a_plain_celery_task_is_an_error_that_says_how_to_declare_it(tmp_path):
     script = f"{FIRE}{SHOP}\nfrom celery import Task\napp = shop(base=Task)\nfire()"
     cause, message = refused(script, tmp_path)

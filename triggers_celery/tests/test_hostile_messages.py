@@ -163,6 +163,23 @@ def test_a_message_nested_as_deep_as_json_may_be_is_rejected(receiver):
         assert len(str(ended_by)) < 1000
 
 
+class BrokenManager(TriggerManager):
+    name = "broken"
+
+    def __init__(self, *arguments, **more):
+        raise RuntimeError("no tenant")
+
+
+def test_a_message_whose_manager_cannot_be_made_is_rejected_with_the_reason(receiver, caplog):
+    receiver.plugins.managers.add(BrokenManager)
+    state, ended_by = receiver.receive([{**REFERENCE, "manager": "broken"}])
+    assert state == "REJECTED"
+    assert isinstance(ended_by.__cause__, RuntimeError)
+    assert "is rejected: it cannot be opened here" in caplog.text
+    assert "no tenant" in caplog.text
+    assert receiver.manager.instance("t_note#0").status == "scheduled"
+
+
 def test_a_message_for_another_task_is_rejected(receiver):
     receiver.manager.update_configuration(
         {"t_other": {**CONFIGURATION["t_note"], "run": "os.abort"}}

@@ -4,9 +4,10 @@ import json
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from kombu.transport.native_delayed_delivery import calculate_routing_key
 
 from triggers_celery.directive import LONGEST_EXPIRES
-from triggers_celery.message import LONGEST_COUNTDOWN, task_id
+from triggers_celery.message import LONGEST_COUNTDOWN, publish, task_id
 from triggers_celery.task import as_trigger_task
 from triggers_core import DispatchError, Reference, execute
 
@@ -51,6 +52,26 @@ def test_a_task_id_depends_on_nothing_but_the_instance(shop):
     first, of_other, again = (shop.take_message().headers["id"] for _ in range(3))
     assert first == again == task_id(Reference.to(manager, instance))
     assert first != of_other
+
+
+@pytest.mark.parametrize(("countdown", "sent"), [(0.4, 1.0), (1.4, 1.4)])
+def test_x4_where_rabbitmq_delays_for_whole_seconds_no_message_is_refused(
+    shop, monkeypatch, countdown, sent
+):
+    manager = shop.session(NOTE)
+    manager.fire("go")
+    task = shop.app.tasks["orders.note"]
+    countdowns = []
+
+    def apply_async(*, countdown, **_):
+        calculate_routing_key(int(countdown), "queue")  # as Celery does for a quorum queue
+        countdowns.append(countdown)
+
+    monkeypatch.setattr(task, "apply_async", apply_async)
+    publish(task, manager, manager.instance("t_note#0"), countdown=countdown)
+
+    assert countdowns == [sent]
+    shop.take_message()
 
 
 def test_the_directive_says_how_a_message_is_sent(shop, broker):

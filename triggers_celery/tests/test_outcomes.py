@@ -9,6 +9,7 @@ from triggers_core import Reference
 
 RUNS = {
     "described": ["finished"],
+    "in_context": ["replayed", "finished"],
     "retry_countdown": ["replayed", "replayed", "finished"],
     "retry_eta": ["replayed", "finished"],
     "retry_default_delay": ["replayed", "finished"],
@@ -37,6 +38,7 @@ COOLDOWNS = {
 """Task → seconds from the end of each try to the earliest start of the next."""
 
 ERRORS = {
+    "in_context": ("ConnectionError", "the bank is closed"),
     "retry_countdown": ("ValueError", "the bank is closed"),
     "retry_default_delay": ("LookupError", "no such account"),
     "retry_exceeded": ("ValueError", "the bank is closed"),
@@ -127,6 +129,12 @@ def test_x4_a_retry_after_the_last_one_fails_the_instance_for_its_reason(session
 
     assert error["type"] == "MaxRetriesExceeded"
     assert "ValueError: the bank is closed" in error["traceback"]
+
+
+def test_x1_a_class_with_a_call_of_its_own_claims_what_it_runs(shop, sessions):
+    manager = sessions["in_context"]
+    assert manager.instance("t_first#1").metadata["result"] == {"is_in_context": True}
+    assert shop.traces_of(manager) == ["t_first#0", "t_first#1", "t_next#0"]
 
 
 def test_a_class_based_task_runs_as_itself(sessions):

@@ -18,16 +18,20 @@ CELERY_HEADERS = frozenset(
     {
         "args",
         "argsrepr",
+        "as_execution_options",
         "callbacks",
         "called_directly",
         "chain",
+        "children",
         "chord",
+        "clear",
         "compression",
         "correlation_id",
         "delivery_info",
         "errbacks",
         "eta",
         "expires",
+        "get",
         "group",
         "group_index",
         "headers",
@@ -55,6 +59,7 @@ CELERY_HEADERS = frozenset(
         "taskset",
         "time_limit",
         "timelimit",
+        "update",
         "utc",
     }
 )
@@ -91,7 +96,11 @@ def _is_priority(value: Any) -> bool:
 
 
 def _is_headers(value: Any) -> bool:
-    return isinstance(value, Mapping) and CELERY_HEADERS.isdisjoint(value)
+    return isinstance(value, Mapping) and not any(map(_is_celerys, value))
+
+
+def _is_celerys(header: str) -> bool:
+    return header.startswith("_") or header in CELERY_HEADERS
 
 
 def _is_seconds(value: Any) -> bool:

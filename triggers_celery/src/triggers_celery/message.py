@@ -70,19 +70,37 @@ def _send(
     if countdown is None:
         countdown = max(instance.not_before - manager.storage.now(), 0.0)
     countdown = min(countdown, _longest_countdown(task.app))
+    apply_async = partial(
+        task.apply_async,
+        args=[reference.to_dict()],
+        argsrepr=f"({reference.session!r}, {reference.instance!r}, {reference.attempt})",
+        task_id=task_id(reference),
+        retries=instance.attempt - 1,
+        serializer="json",
+        add_to_parent=False,
+        **_options(task, manager, instance, countdown),
+    )
     with _using(manager.plugins):
-        sent = task.apply_async(
-            args=[reference.to_dict()],
-            argsrepr=f"({reference.session!r}, {reference.instance!r}, {reference.attempt})",
-            task_id=task_id(reference),
-            countdown=countdown or None,
-            retries=instance.attempt - 1,
-            serializer="json",
-            add_to_parent=False,
-            **_options(task, manager, instance, countdown),
-        )
+        try:
+            sent = apply_async(countdown=countdown or None)
+        except ValueError:
+            # Where RabbitMQ itself delays messages (quorum queues), it does so for whole seconds.
+            if not 0.0 < countdown < 1.0:
+                raise
+            sent = apply_async(countdown=1.0)
     if task.app.conf.task_always_eager and sent.failed():
         raise sent.result
+
+
+def have_messages_confirmed(app: Celery) -> None:
+    """Have RabbitMQ confirm what is published, unless the application decided otherwise.
+
+    Without it a message that the broker did not get is lost without a word, until ``recover``
+    finds it missing. Other brokers pay no attention to the option.
+    """
+    options = dict(app.conf.broker_transport_options or {})
+    options.setdefault("confirm_publish", True)
+    app.conf.broker_transport_options = options
 
 
 class _EagerRuns(threading.local):

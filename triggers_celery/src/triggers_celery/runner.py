@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from triggers_celery.message import publish
+from triggers_celery.message import have_messages_confirmed, publish
 from triggers_celery.requirement import check_celery
 from triggers_core import (
     BaseTaskRunner,
@@ -59,7 +59,10 @@ class CeleryTaskRunner(BaseTaskRunner):
     def _find(self, manager: TriggerManager, instance: TaskInstance) -> CeleryTriggerTask:
         target = manager.task_config(instance).run
         if target not in self._tasks:
-            self._tasks[target] = _find_task(target, self._app)
+            task = _find_task(target, self._app)
+            _check_accepts_json(task.app)
+            have_messages_confirmed(task.app)  # it may have been configured after the task was made
+            self._tasks[target] = task
         return self._tasks[target]
 
 
@@ -72,7 +75,8 @@ def _find_task(name: str, app: Celery | None) -> CeleryTriggerTask:
             f"Celery task {name!r}: this process has no Celery app; import the module that makes "
             "it before you fire"
         )
-    having = [app for app in apps if _has_task(app, name)]
+    having = [app for app in apps if name in app.tasks]
+    having = having or [app for app in apps if _has_once_imported(app, name)]
     if not having:
         names = ", ".join(sorted(_app_name(app) for app in apps))
         raise TaskNotFound(
@@ -94,10 +98,25 @@ def _find_task(name: str, app: Celery | None) -> CeleryTriggerTask:
     return task
 
 
-def _has_task(app: Celery, name: str) -> bool:
-    if name not in app.tasks:
+def _has_once_imported(app: Celery, name: str) -> bool:
+    try:
         app.loader.import_default_modules()
+    except Exception as error:
+        raise TaskNotFound(
+            f"Celery task {name!r}: the modules that the app {_app_name(app)} includes cannot be "
+            f"imported ({type(error).__name__}: {error}); mend its 'include' or 'imports'"
+        ) from error
     return name in app.tasks
+
+
+def _check_accepts_json(app: Celery) -> None:
+    if not {"json", "application/json"}.intersection(app.conf.accept_content):
+        accepted = ", ".join(app.conf.accept_content)
+        raise PluginError(
+            f"the Celery app {_app_name(app)} accepts {accepted}, and its "
+            "workers would discard a trigger's message, which is JSON; add 'json' to its "
+            "accept_content"
+        )
 
 
 def _apps() -> list[Celery]:

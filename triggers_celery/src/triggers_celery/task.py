@@ -2,31 +2,34 @@
 
 What Celery's own ways of ending a task do to the instance:
 
-==============================================  ===========================================
-in the task                                     the instance
-==============================================  ===========================================
-``self.retry()``, ``autoretry_for``, ``Retry``  replayed; its clone runs after the countdown
-``Ignore``                                      skipped, without a cascade
-``Reject(requeue=False)``                       failed; the message is rejected (dead letter)
-``Reject(requeue=True)``                        replayed; its clone runs at once
-soft time limit, any other exception, exit      failed, with the traceback
-hard time limit, worker killed or told to end   its worker is lost: ``on_worker_lost``
-==============================================  ===========================================
+================================================  ==========================================
+in the task                                       the instance
+================================================  ==========================================
+``self.retry()``, ``autoretry_for``, ``Retry``    replayed; its clone runs after the countdown
+``Ignore``                                        skipped, without a cascade
+``Reject(requeue=False)``                         failed; the message is rejected (dead letter)
+``Reject(requeue=True)``                          replayed; its clone runs at once
+soft time limit, any other exception, exit        failed, with the traceback
+hard time limit, worker killed or told to end     its worker is lost: ``on_worker_lost``
+``revoke``, before it starts or to terminate it   failed, with ``TaskRevokedError``
+================================================  ==========================================
 """
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
+from functools import wraps
 from typing import Any, NoReturn
 
 from celery import Celery, Task
-from celery.exceptions import Ignore, Reject, Retry
+from celery.exceptions import Ignore, Reject, Retry, TaskPredicate, TaskRevokedError
 from celery.signals import task_revoked
 from celery.utils.log import get_task_logger
 
-from triggers_celery.message import plugins_in_use, publish
+from triggers_celery.message import have_messages_confirmed, plugins_in_use, publish
 from triggers_core import (
     DamagedStore,
     DispatchError,
@@ -41,6 +44,7 @@ from triggers_core import (
     TriggerTask,
     execute,
 )
+from triggers_core.execution import cancel
 from triggers_core.recovery import take_over
 from triggers_core.task import (
     MAX_RETRIES,
@@ -79,26 +83,25 @@ class CeleryTriggerTask(Task):  # type: ignore[misc]  # Celery has no types
     serializer = "json"
     on_worker_lost: OnWorkerLost = "rerun"
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Have ``run`` claim what a message refers to, should a class' ``__call__`` go there."""
+        super().__init_subclass__(**options)
+        if "run" in vars(cls):
+            cls.run = _claiming(vars(cls)["run"])
+
     @classmethod
     def on_bound(cls, app: Celery) -> None:
-        """Have RabbitMQ confirm what is published, unless the application decided otherwise.
-
-        Without it a message that the broker did not get is lost without a word, until
-        ``recover`` finds it missing. Other brokers pay no attention to the option.
-        """
-        options = dict(app.conf.broker_transport_options or {})
-        options.setdefault("confirm_publish", True)
-        app.conf.broker_transport_options = options
+        """Have RabbitMQ confirm what is published, unless the application decided otherwise."""
+        have_messages_confirmed(app)
 
     def __call__(self, /, *arguments: Any, **more: Any) -> Any:
         """Execute the instance that a message refers to; given a context, just run the task.
 
         Whatever else a message brings is refused as the reference that it is not.
         """
-        if len(arguments) != 1 or more:
-            return _receive(self, [*arguments, more])
-        (argument,) = arguments
-        return self.run(argument) if isinstance(argument, TaskContext) else _receive(self, argument)
+        if _is_context(arguments, more):
+            return self.run(*arguments)
+        return _receive(self, _message_in(arguments, more))
 
     def retry(  # noqa: PLR0917 - Celery's signature
         self,
@@ -129,31 +132,79 @@ def as_trigger_task(task: CeleryTriggerTask) -> _Adapter:
 # What follows are no methods of the task: a class-based task has all names to itself.
 
 
-def _forget_expired(sender: Any, request: Any, expired: bool, **_: Any) -> None:
+def _claiming(run: Any) -> Callable[..., Any]:
+    """Return a ``run`` that is never given a message, but the context of what it refers to.
+
+    Args:
+        run: a function, or what a decorator such as ``staticmethod`` makes of one.
+    """
+
+    @wraps(getattr(run, "__func__", run))
+    def run_or_receive(self: CeleryTriggerTask, /, *arguments: Any, **more: Any) -> Any:
+        if _is_context(arguments, more) or self.request.called_directly:
+            return run.__get__(self, type(self))(*arguments, **more)
+        return _receive(self, _message_in(arguments, more))
+
+    return run_or_receive
+
+
+def _is_context(arguments: tuple[Any, ...], more: Mapping[str, Any]) -> bool:
+    return len(arguments) == 1 and not more and isinstance(arguments[0], TaskContext)
+
+
+def _message_in(arguments: tuple[Any, ...], more: Mapping[str, Any]) -> Any:
+    return arguments[0] if len(arguments) == 1 and not more else [*arguments, more]
+
+
+def _on_revoked(sender: Any, request: Any, expired: bool, **_: Any) -> None:
+    if not isinstance(sender, CeleryTriggerTask):
+        return
+    if expired:
+        _forget_expired(request.id)
+    else:
+        _cancel(sender, request)
+
+
+task_revoked.connect(_on_revoked)
+
+
+def _forget_expired(message_id: str) -> None:
     """Let a worker take the message that is sent again in place of one that expired.
 
     It has the same id, and Celery refuses for hours what it has once found expired.
     """
-    if expired and isinstance(sender, CeleryTriggerTask):
-        from celery.worker.state import revoked  # noqa: PLC0415 - slow; workers have it already
+    from celery.worker.state import revoked  # noqa: PLC0415 - slow; workers have it already
 
-        revoked.discard(request.id)
+    revoked.discard(message_id)
 
 
-task_revoked.connect(_forget_expired)
+def _cancel(task: CeleryTriggerTask, request: Any) -> None:
+    """Fail what was revoked: its message is discarded, now and each time that it is sent again."""
+    try:
+        manager, instance = _open(task, request.args[0])
+        cancel(manager, instance, TaskRevokedError("revoked by a command to the worker"))
+    except Exception:
+        _logger.exception("message %s is revoked, but its instance could not be ended", request.id)
 
 
 def _receive(task: CeleryTriggerTask, message: Any) -> Any:
     """Execute what the message refers to; reject a message that cannot be followed."""
-    adapter = _Adapter(task)
     try:
+        adapter = _Adapter(task)
         ended = _execute(adapter, message)
+    except TaskPredicate:
+        raise
     except TriggersError as error:
         if task.request.is_eager:
             raise
         if isinstance(error, StorageError) and not isinstance(error, DamagedStore):
             _try_again_later(task, error)
         _logger.error("message %s is rejected: %s", task.request.id, error)
+        raise Reject(str(error), requeue=False) from error
+    except Exception as error:  # a manager's constructor may raise anything
+        if task.request.is_eager:
+            raise
+        _logger.exception("message %s is rejected: it cannot be opened here", task.request.id)
         raise Reject(str(error), requeue=False) from error
     if ended.status is Status.FINISHED:
         return ended.metadata["result"]
@@ -235,7 +286,7 @@ class _Adapter(TriggerTask):
     def __init__(self, task: CeleryTriggerTask) -> None:
         self.task = task
         self.max_retries = MAX_RETRIES if task.max_retries is None else task.max_retries
-        self.cooldown = float(task.default_retry_delay)
+        self.cooldown = float(task.default_retry_delay or 0.0)
         self.on_worker_lost = task.on_worker_lost
         self.error: Exception | None = None
 

@@ -92,6 +92,32 @@ class Described(CeleryTriggerTask):
 app.register_task(Described())
 
 
+class InContext:
+    """A base of an application's own, as Flask's documentation has it."""
+
+    def __call__(self, *args, **kwargs):
+        self.is_in_context = True
+        return self.run(*args, **kwargs)
+
+
+class InContextTask(InContext, CeleryTriggerTask):
+    abstract = True
+
+
+@app.task(
+    base=InContextTask,
+    bind=True,
+    shared=False,
+    autoretry_for=(ConnectionError,),
+    default_retry_delay=0,
+)
+def in_context(self, context):
+    leave_trace(context)
+    if context.attempt == 1:
+        raise ConnectionError("the bank is closed")
+    return {"is_in_context": self.is_in_context}
+
+
 @trigger_task(bind=True)
 def retry_as_told(self, context):
     leave_trace(context)

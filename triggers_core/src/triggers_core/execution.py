@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from triggers_core.errors import InvalidKwargs, MaxRetriesExceeded
-from triggers_core.instance import Status, TaskInstance
+from triggers_core.instance import ACTIVE, Status, TaskInstance
 from triggers_core.kwargs import encode_kwargs, merge_kwargs
 from triggers_core.lease import KEEPER
 from triggers_core.plugins import RUN_TASK
@@ -80,6 +80,37 @@ def execute(
         _fail(context, error)
         raise
     return _finish(context, text)
+
+
+def cancel(
+    manager: TriggerManager, task_instance: TaskInstance, error: BaseException
+) -> TaskInstance | None:
+    """End an attempt as failed from outside of its execution: before it runs, or while it does.
+
+    It does not stop what runs: that one's end will not be recorded any more. Atomic, and safe to
+    call twice.
+
+    Args:
+        task_instance: its attempt is compared with the store's.
+        error: why, for the instance's metadata.
+
+    Returns:
+        The instance as failed, or None where this attempt is over.
+
+    Raises:
+        StorageError: the end could not be recorded.
+        InstanceNotFound: the session has no such instance.
+    """
+
+    def end(work: Work) -> TaskInstance | None:
+        current = work.find(task_instance.name)
+        if current.status not in ACTIVE or current.attempt != task_instance.attempt:
+            return None
+        if current.status is Status.SCHEDULED:
+            current = work.change_to(current, Status.RUNNING)
+        return work.change_to(current.with_metadata(error=_described(error)), Status.FAILED)
+
+    return change(manager, end)
 
 
 def _wait_until(not_before: float, manager: TriggerManager) -> None:
