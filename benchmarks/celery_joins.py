@@ -10,23 +10,24 @@ the worker, which it tells by counting itself off in Redis, the same for every s
 - *task*: ``bare.delay(number)``, a plain Celery task with ``ignore_result``.
 - *chord*: a chord of three header tasks and a body, with Redis as the result backend. The events
   arrive as they do in that model: each is a task that somebody starts and a worker runs.
-- *join*: three triggers fired one after the other into a session, in a transaction each; the third
-  starts one task. The events arrive as they do in this model: as news, from a single process here.
-  The task and its cascade are recorded by the worker, in two transactions more. The store is SQLite
-  with ``synchronous=NORMAL``, which like Redis keeps what a dead process had committed.
+- *join*: three triggers fired one after the other into a session that is configured already, in a
+  transaction each; the third starts one task. The events arrive as they do in this model: as news,
+  from a single process here. The task and its cascade are recorded by the worker, in two
+  transactions more. The store is SQLite with ``synchronous=NORMAL``, which like Redis keeps what a
+  dead process had committed.
 - *join, FULL*: the same, each commit synced to disk, as ``SqliteStorage`` does unless told not to.
 - *join, at once*: the three triggers in one transaction, by ``fire_many``.
 - *by hand*; *by hand, FULL*: the same three events, claim and end by ``joins_by_hand.py``, which is
-  the least that does it: no configuration, retry, lease or recovery. It waits for a lock as SQLite
-  does.
+  the least that does it: no configuration, retry, lease or recovery.
 - *join, configured*: *join*, with ``update_configuration`` for each session while the clock runs.
 - *tasks, join*: what a chord does, by triggers: three tasks, whose ends start a fourth.
 
 **CPU.** Of this process and the worker's, for one of N, over all rounds: what of a busy machine's
 noise is left. Not Redis' own. By Linux' ``/proc``.
 
-**Latency.** One at a time, in an idle worker, alternating: from just before ``delay`` to the bare
-task's first line, and from just before the *last* of the three fires to the join's.
+**Latency.** One at a time, in an idle worker, alternating, five times as many of each as in a
+round: from just before ``delay`` to the bare task's first line, and from just before the *last* of
+the three fires to the join's, with ``NORMAL``.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ from rich.table import Table
 from triggers_core import SqliteStorage, TriggerManager, default_plugins
 
 DEADLINE_SECONDS = 300
+LATENCIES = 5
+"""For each join of a round."""
 RESULTS = Path(__file__).with_name("results") / "celery_joins.json"
 EVENTS = ("paid", "packed", "picked_up")
 
@@ -101,8 +104,8 @@ def sides(stores: dict[str, SqliteStorage], folder: str) -> dict[str, Prepare]:
 
 
 RATIOS = [
-    Ratio("join of 3 / bare task", "join", "task", 0.7),
-    Ratio("… each commit synced to disk", "join, FULL", "task", 0.7),
+    Ratio("join of 3 / bare task", "join", "task", 0.8),
+    Ratio("… each commit synced to disk", "join, FULL", "task", 0.8),
     Ratio("… the 3 fired at once", "join, at once", "task"),
     Ratio("… its session configured too", "join, configured", "task"),
     Ratio("join of 3 / chord of 3", "join", "chord", 2.0),
@@ -406,7 +409,7 @@ def main() -> None:
                 turn = compared[first:] + compared[:first]
                 rounds.append({side[0]: measure(*side, arguments.count, pid) for side in turn})
                 print(f"round {number + 1} of {arguments.rounds}", flush=True)
-            latency = latencies(stores["NORMAL"], arguments.count)
+            latency = latencies(stores["NORMAL"], LATENCIES * arguments.count)
         found = {
             "environment": environment(arguments),
             **summary(rounds),

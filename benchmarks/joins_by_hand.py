@@ -2,7 +2,8 @@
 
 A row for each event, counted; the last event makes the row of a run, and its task is sent. The
 task claims that row, so that a message which comes twice runs once, and records its end. Nothing
-else: no configuration, no retry, no lease, and nobody who finds what was lost.
+else: no configuration, no retry, no lease, and nobody who finds what was lost. A lock is waited for
+as ``SqliteStorage`` does it.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-TIMEOUT_SECONDS = 30
+LOCK_PAUSE_SECONDS = 0.00005
 
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -74,14 +76,23 @@ class Cases:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         connection = self._connection()
-        connection.execute("BEGIN IMMEDIATE")
+        while not _has_begun(connection):
+            time.sleep(LOCK_PAUSE_SECONDS)
         with connection:  # commits, or rolls back
             yield connection
 
     def _connection(self) -> sqlite3.Connection:
         if not hasattr(self._local, "connection"):
-            made = sqlite3.connect(self.path, timeout=TIMEOUT_SECONDS, isolation_level=None)
+            made = sqlite3.connect(self.path, timeout=0, isolation_level=None)
             made.execute(f"PRAGMA synchronous = {self._synchronous}")
             self._local.connection = made
         connection: sqlite3.Connection = self._local.connection
         return connection
+
+
+def _has_begun(connection: sqlite3.Connection) -> bool:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:  # another process holds the lock
+        return False
+    return True
