@@ -16,6 +16,7 @@ from triggers_core import (
     Status,
     TaskInterruption,
     TriggerTask,
+    cancel,
     execute,
     hookimpl,
     trigger_task,
@@ -49,6 +50,48 @@ def ship(manager, runner):
 
 def fail(context):
     raise RuntimeError("out of stock")
+
+
+class TestCancel:
+    """X1, X5: an attempt that is ended from outside."""
+
+    @pytest.fixture
+    def scheduled(self, manager, task):
+        task(lambda context: None)
+        manager.update_configuration({"t_ship": SHIP, "t_bill": BILL})
+        manager.fire("paid")
+        return manager.instance("t_ship#0")
+
+    def test_that_is_scheduled_never_runs(self, manager, runner, scheduled):
+        ended = cancel(manager, scheduled, RuntimeError("called off"))
+        assert ended.metadata["error"]["message"] == "called off"
+        assert runner.work_once() is None
+        assert states(manager) == {"t_ship#0": "failed"}
+
+    def test_that_runs_has_no_other_end(self, manager, runner, task, scheduled):
+        task(lambda context: cancel(manager, context.instance, RuntimeError("called off")) and None)
+        assert runner.work_once() is None
+        assert states(manager) == {"t_ship#0": "failed"}
+        assert "result" not in manager.instance("t_ship#0").metadata
+
+    def test_that_is_over_stays_as_it_was(self, manager, runner, scheduled):
+        runner.work_once()
+        before = manager.instances()
+        assert cancel(manager, scheduled, RuntimeError("called off")) is None
+        assert manager.instances() == before
+
+    def test_of_another_attempt_stays_as_it_was(self, manager, scheduled):
+        assert cancel(manager, replace(scheduled, attempt=2), RuntimeError("called off")) is None
+        assert manager.instance("t_ship#0") == scheduled
+
+    def test_can_be_replayed(self, manager, runner, scheduled):
+        cancel(manager, scheduled, RuntimeError("called off"))
+        manager.replay_failed_instance("t_ship#0")
+        runner.work_once()
+        runner.work_once()
+        assert states(manager) == {"t_ship#0": "replayed", "t_ship#1": "finished"} | {
+            "t_bill#0": "scheduled"
+        }
 
 
 def states(manager):

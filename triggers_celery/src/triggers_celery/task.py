@@ -42,9 +42,9 @@ from triggers_core import (
     TriggerManager,
     TriggersError,
     TriggerTask,
+    cancel,
     execute,
 )
-from triggers_core.execution import cancel
 from triggers_core.recovery import take_over
 from triggers_core.task import (
     MAX_RETRIES,

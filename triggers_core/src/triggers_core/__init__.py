@@ -26,7 +26,7 @@ from triggers_core.errors import (
     TransientStorageError,
     TriggersError,
 )
-from triggers_core.execution import execute
+from triggers_core.execution import cancel, execute
 from triggers_core.hookspecs import hookimpl
 from triggers_core.instance import Status, TaskInstance
 from triggers_core.manager import TriggerManager
@@ -77,6 +77,7 @@ __all__ = [
     "TriggerTask",
     "TriggersError",
     "UnitOfWork",
+    "cancel",
     "default_plugins",
     "execute",
     "hookimpl",
