@@ -87,6 +87,7 @@ def in_session(storage_name: str, new_storage: NewStorage, sizes: tuple[int, ...
 
         def prepare() -> Callable[[], None]:
             filled = fresh()
+            storage.close()  # as filling does, so that all sizes have a connection as new
             return late([filled.template] * LATE, filled)
 
         return prepare
@@ -116,14 +117,8 @@ def in_store(storage_name: str, stores: Mapping[int, Filled]) -> Subject:
 
 def late(managers: list[TriggerManager], filled: Filled) -> Callable[[], None]:
     add_incomplete(managers, filled.waiting)
-    warm_up(filled.storage)
+    with_template(filled.storage)  # warms the connection and its statements
     return partial(fire_late, managers)
-
-
-def warm_up(storage: Storage) -> None:
-    """Leave every size with a connection that is as new as the others', and used as little."""
-    storage.close()
-    with_template(storage)
 
 
 def growth(storage_name: str, what: str, sides: Mapping[int, Prepare]) -> Subject:
