@@ -10,6 +10,7 @@ import uuid
 import pytest
 from celery import Celery
 from celery.app.trace import build_tracer
+from celery.exceptions import SoftTimeLimitExceeded
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ from triggers_core import (
     Plugins,
     TriggerManager,
     TriggersError,
+    execution,
 )
 
 NAME = "hostile.note"
@@ -178,6 +180,19 @@ def test_a_message_whose_manager_cannot_be_made_is_rejected_with_the_reason(rece
     assert "is rejected: it cannot be opened here" in caplog.text
     assert "no tenant" in caplog.text
     assert receiver.manager.instance("t_note#0").status == "scheduled"
+
+
+def test_x4_a_soft_time_limit_that_strikes_before_the_task_begins_fails_its_instance(
+    receiver, monkeypatch
+):
+    def interrupted(*_):
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(execution, "_kwargs_for", interrupted)
+    assert receiver.receive([REFERENCE])[0] == "FAILURE"
+    instance = receiver.manager.instance("t_note#0")
+    assert instance.status == "failed"
+    assert instance.metadata["error"]["type"] == "SoftTimeLimitExceeded"
 
 
 def test_a_message_for_another_task_is_rejected(receiver):

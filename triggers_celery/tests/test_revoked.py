@@ -57,7 +57,7 @@ def test_what_is_revoked_and_cannot_be_opened_is_logged(shop, wait_until):
     wait_until(lambda: "Tasks flagged as revoked" in worker.log(), "the revocation")
     shop.app.tasks["orders.note"].apply_async([reference], task_id="some-id")
     wait_until(
-        lambda: "message some-id is revoked, but its instance could not be ended" in worker.log(),
+        lambda: "message some-id ends by TaskRevokedError, but its instance" in worker.log(),
         "the message to be discarded",
     )
     assert "no storage has the alias 'attic'" in worker.log()

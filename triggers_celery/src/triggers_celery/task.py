@@ -25,7 +25,14 @@ from functools import wraps
 from typing import Any, NoReturn
 
 from celery import Celery, Task
-from celery.exceptions import Ignore, Reject, Retry, TaskPredicate, TaskRevokedError
+from celery.exceptions import (
+    Ignore,
+    Reject,
+    Retry,
+    SoftTimeLimitExceeded,
+    TaskPredicate,
+    TaskRevokedError,
+)
 from celery.signals import task_revoked
 from celery.utils.log import get_task_logger
 
@@ -162,7 +169,9 @@ def _on_revoked(sender: Any, request: Any, expired: bool, **_: Any) -> None:
     if expired:
         _forget_expired(request.id)
     else:
-        _cancel(sender, request)
+        # Its message is discarded, now and each time that it is sent again.
+        error = TaskRevokedError("revoked by a command to the worker")
+        _cancel(sender, request.id, request.args[0], error)
 
 
 task_revoked.connect(_on_revoked)
@@ -178,13 +187,16 @@ def _forget_expired(message_id: str) -> None:
     revoked.discard(message_id)
 
 
-def _cancel(task: CeleryTriggerTask, request: Any) -> None:
-    """Fail what was revoked: its message is discarded, now and each time that it is sent again."""
+def _cancel(task: CeleryTriggerTask, message_id: str, message: Any, error: Exception) -> None:
+    """Fail the instance for what befell its message and not its task."""
     try:
-        manager, instance = _open(task, request.args[0])
-        cancel(manager, instance, TaskRevokedError("revoked by a command to the worker"))
+        cancel(*_open(task, message), error)
     except Exception:
-        _logger.exception("message %s is revoked, but its instance could not be ended", request.id)
+        _logger.exception(
+            "message %s ends by %s, but its instance could not be failed",
+            message_id,
+            type(error).__name__,
+        )
 
 
 def _receive(task: CeleryTriggerTask, message: Any) -> Any:
@@ -193,6 +205,9 @@ def _receive(task: CeleryTriggerTask, message: Any) -> Any:
         adapter = _Adapter(task)
         ended = _execute(adapter, message)
     except TaskPredicate:
+        raise
+    except SoftTimeLimitExceeded as error:  # on the way to the task, or from it
+        _cancel(task, task.request.id, message, error)
         raise
     except TriggersError as error:
         if task.request.is_eager:
