@@ -410,6 +410,29 @@ class TestGc:
         assert triggers("gc", "--days", "9", "--waiting").stdout == "3 sessions deleted\n"
         assert [uid for uid, _ in storage.sessions()] == ["failed", "under way"]
 
+    def test_a_trigger_that_was_fired_lately_keeps_its_session(self, old, triggers, storage):
+        old["over"].fire("nobody_waits_for_it")
+        old["waiting"].fire("withdrawn_in_part")
+
+        assert triggers("gc", "--days", "9", "--waiting").stdout == "1 session deleted\n"
+        assert [uid for uid, _ in storage.sessions()] == ["over", "failed", "under way", "waiting"]
+
+    def test_a_session_that_another_deletes_meanwhile_is_not_made_anew(
+        self, old, triggers, storage, monkeypatch
+    ):
+        transaction = storage.transaction
+
+        def delete_first(session_uid, manager_name):
+            monkeypatch.undo()
+            with transaction(session_uid, manager_name) as unit:
+                unit.delete()
+            return transaction(session_uid, manager_name)
+
+        monkeypatch.setattr(storage, "transaction", delete_first)
+
+        assert triggers("gc", "--days", "9").stdout == "1 session deleted\n"
+        assert [uid for uid, _ in storage.sessions()] == ["failed", "under way", "waiting"]
+
     def test_a_dry_run_only_says_which(self, old, triggers, storage):
         would = triggers("gc", "--days", "9", "--dry-run")
 

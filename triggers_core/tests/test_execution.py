@@ -525,6 +525,30 @@ class TestFailure:
         assert error["type"] == "Mute"
         assert error["message"] == "(its message cannot be had: ValueError)"
 
+    def test_an_error_that_breaks_whoever_describes_it_is_recorded_all_the_same(self, task, ship):
+        class Broken(Exception):
+            @property
+            def __notes__(self):
+                raise KeyError("payload")
+
+        def run(context):
+            raise Broken("no answer")
+
+        task(run)
+
+        error = ship().metadata["error"]
+        assert (error["type"], error["message"]) == ("Broken", "no answer")
+        assert 'raise Broken("no answer")' in error["traceback"]
+
+    def test_a_module_that_leaves_while_it_is_imported_fails_the_instance(
+        self, ship, tmp_path, monkeypatch
+    ):
+        (tmp_path / "leaving.py").write_text("import sys; sys.exit('no environment')")
+        monkeypatch.syspath_prepend(tmp_path)
+
+        error = ship(run="leaving.task").metadata["error"]
+        assert (error["type"], error["message"]) == ("SystemExit", "no environment")
+
     @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
     def test_an_interrupt_is_recorded_and_goes_on(self, interrupt, manager, task, ship):
         def run(context):

@@ -10,6 +10,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from triggers_core import OutcomeUnknown
+from triggers_postgres import PostgresStorage
 from triggers_postgres import storage as storage_module
 
 CONFIGURATION = {"t_each": {"after": ["go"], "andEvery": "go", "run": "task"}}
@@ -255,3 +256,14 @@ def test_where_the_server_does_not_know_either_the_error_says_what_to_do(
     server.close()
     open_session(storage).fire("go", {"nr": 1}, event_id="one")
     is_there_once()
+
+
+def test_a_number_that_a_crashed_server_gave_to_another_transaction_too_is_not_believed(
+    start, fire_through, storage, open_session, monkeypatch
+):
+    monkeypatch.setattr(PostgresStorage, "_status_of", lambda *_: "committed")
+    uncertain = UNKNOWN.format("not certain: nothing is there that it wrote")
+    with pytest.raises(OutcomeUnknown, match=uncertain):
+        fire_through(start(LosingServer), event_id="one")
+
+    assert open_session(storage).instances() == []

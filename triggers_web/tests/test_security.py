@@ -198,6 +198,12 @@ def test_what_another_site_sends_is_refused(logged_in, permit, headers):
     assert permit.instance("t_close#0").status is Status.FAILED
 
 
+def test_an_origin_that_is_none_is_refused(logged_in, permit):
+    headers = {"Origin": "http://["}
+
+    assert logged_in.post("/replay", data=form(logged_in), headers=headers).status_code == 403
+
+
 def test_what_a_page_of_ours_sends_is_not(logged_in, permit):
     headers = {"Origin": "http://127.0.0.1:8765", "Sec-Fetch-Site": "same-origin"}
 

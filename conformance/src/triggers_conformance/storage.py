@@ -702,10 +702,11 @@ class StorageConformance:
 
     def test_s46_latest_kwargs(self, storage: Storage) -> None:
         """S46: ``latest_kwargs`` returns, of the triggers asked for, those that have fired, each
-        with the kwargs that were remembered last."""
+        with the kwargs that were remembered last; ``last_fired_at`` the latest time that was."""
+        first, second, third = 10.0, 11.0, 12.0
         with storage.transaction(SESSION, MANAGER) as unit:
-            unit.remember_trigger("a", {"n": 1}, at=10.0)
-            unit.remember_trigger("b", {}, at=11.0)
+            unit.remember_trigger("a", {"n": 1}, at=first)
+            unit.remember_trigger("b", {}, at=second)
         with storage.transaction(SESSION, MANAGER) as unit:
             # Later is what is remembered later, whatever the clock says.
             unit.remember_trigger("a", {"m": 2}, at=5.0)
@@ -713,6 +714,10 @@ class StorageConformance:
             assert reader.latest_kwargs(frozenset({"a", "b", "c"})) == {"a": {"m": 2}, "b": {}}
             assert reader.latest_kwargs(name for name in "ac") == {"a": {"m": 2}}
             assert reader.latest_kwargs([]) == {}
+            assert reader.last_fired_at() == second
+        with storage.transaction(SESSION, MANAGER) as unit:
+            unit.remember_trigger("c", {}, at=third)
+            assert unit.last_fired_at() == third
 
     def test_s47_outcomes(self, storage: Storage) -> None:
         """S47: ``outcome`` returns what was recorded for the event, and None for any other."""
@@ -999,6 +1004,7 @@ def _seen(reader: SessionReader) -> dict[str, Any]:
         "waiting_for": {name: reader.waiting_for(name) for name in _ASKED},
         "next_number": reader.next_number("t_task"),
         "latest_kwargs": reader.latest_kwargs(_ASKED),
+        "last_fired_at": reader.last_fired_at(),
         "outcome": reader.outcome("event"),
         "is_active": reader.is_active(),
     }
@@ -1011,6 +1017,7 @@ _EMPTY: dict[str, Any] = {
     "waiting_for": {name: [] for name in _ASKED},
     "next_number": 0,
     "latest_kwargs": {},
+    "last_fired_at": None,
     "outcome": None,
     "is_active": False,
 }

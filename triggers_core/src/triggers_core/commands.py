@@ -472,8 +472,10 @@ def gc(
     def is_old(reader: SessionReader) -> bool:
         instances = reader.instances()
         before = opened.now() - days * SECONDS_A_DAY
-        return bool(instances) and all(
-            _is_over(instance, waiting) and instance.changed_at < before for instance in instances
+        return (
+            bool(instances)
+            and (reader.last_fired_at() or 0.0) < before
+            and all(_is_over(each, waiting) and each.changed_at < before for each in instances)
         )
 
     found = 0
@@ -549,10 +551,11 @@ def _delete_if(
     session_uid: str,
     manager_name: str,
 ) -> bool:
-    """Look once more, in the transaction: a trigger may have come in the meantime."""
+    """Look once more, in the transaction: a trigger may have come in the meantime. Or another has
+    deleted the session, and this transaction has made it anew."""
     with storage.transaction(session_uid, manager_name) as unit:
         is_to_go = is_old(unit)
-        if is_to_go:
+        if is_to_go or not (unit.instances() or unit.configuration()):
             unit.delete()
     return is_to_go
 
@@ -578,7 +581,7 @@ def _configuration(plugins: Plugins, path: Path) -> Configuration:
 def _parsed(where: str, text: str | bytes) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"expected JSON: {error}", param_hint=where) from error
 
 

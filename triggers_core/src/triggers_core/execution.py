@@ -59,11 +59,11 @@ def execute(
     """
     _wait_until(task_instance.not_before, manager)
     task = _resolve(manager, task_instance, resolve)
-    reruns_left = 0 if isinstance(task, Exception) else task.reruns_left(task_instance.attempt)
+    reruns_left = 0 if isinstance(task, BaseException) else task.reruns_left(task_instance.attempt)
     instance = _claim(manager, task_instance, reruns_left)
     if instance is None:
         return None
-    if isinstance(task, Exception):
+    if isinstance(task, BaseException):
         return _fail(TaskContext(manager, instance, {}), task)
     context = TaskContext(manager, instance, _kwargs_for(manager, instance))
     try:
@@ -121,12 +121,12 @@ def _wait_until(not_before: float, manager: TriggerManager) -> None:
 
 def _resolve(
     manager: TriggerManager, instance: TaskInstance, resolve: ResolveTask | None
-) -> TriggerTask | Exception:
+) -> TriggerTask | Exception | SystemExit:
     """Return the task, or why there is none: that is for the claimed instance to record."""
     try:
         found = resolve(manager, instance) if resolve else manager.resolve(instance)
         return as_task(found, manager.task_config(instance).run)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module may leave while it is imported
         return error
 
 
@@ -260,10 +260,17 @@ def _described(error: BaseException) -> dict[str, str]:
     return {
         "type": type(error).__name__,
         "message": _text(error),
-        "traceback": "".join(
-            traceback.format_exception(type(error), error, _from_the_task_on(error))
-        ),
+        "traceback": _traceback(error),
     }
+
+
+def _traceback(error: BaseException) -> str:
+    step = _from_the_task_on(error)
+    try:
+        return "".join(traceback.format_exception(type(error), error, step))
+    except Exception as broken:  # Python asks the exception for much, and it may answer anything
+        lines = "".join(traceback.format_tb(step))
+        return f"{lines}{type(error).__name__} (not whole: {type(broken).__name__})"
 
 
 def _from_the_task_on(error: BaseException) -> TracebackType | None:

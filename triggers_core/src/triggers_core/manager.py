@@ -66,8 +66,8 @@ class TriggerManager:
         plugins: Plugins | None = None,
     ) -> None:
         self.session_uid = check_name(session_uid, "session")
-        self.plugins = plugins or default_plugins()
-        self.storage = storage or self.plugins.storage()
+        self.plugins = default_plugins() if plugins is None else plugins
+        self.storage = self.plugins.storage() if storage is None else storage
         if not isinstance(self.storage, Storage):
             raise StorageError(
                 f"session {session_uid!r}: expected a triggers_core.Storage, not {shown(storage)}; "

@@ -31,9 +31,9 @@ RECONNECT_SECONDS = 10.0
 IDLE_IN_TRANSACTION_SECONDS = 60.0
 """After which the server frees a session that is locked by a machine which is gone."""
 
-_PASSING = ("08", "40", "53", "57P")
-"""Classes of errors that may be gone at the next try: connection lost, transaction to be repeated,
-too little of something, server going down or coming up."""
+_PASSING = ("08", "25P03", "40", "53", "57P")
+"""Classes of errors that may be gone at the next try: connection lost, ended for its idleness,
+transaction to be repeated, too little of something, server going down or coming up."""
 
 _DEFAULTS = {
     "fallback_application_name": "triggers",
@@ -87,15 +87,18 @@ class Connections:
         While ``begin`` fails by what may pass, it is called again, if need be with another
         connection; the body is entered once. A transaction that it leaves open is undone.
         """
-        process = self._process()
-        pool, connection, begun = self._begin(process, begin)
-        outer = process.lent_to_this_thread
-        process.lent_to_this_thread = connection
+        loan = _Loan(self._process())
         try:
-            yield connection, begun
+            try:
+                begun = self._begin(loan, begin)
+                yield loan.connection, begun
+                loan.is_whole = True
+            finally:
+                loan.end()
         finally:
-            process.lent_to_this_thread = outer
-            _take_back(pool, connection)
+            # Once more: what a signal's handler raised, as at Celery's soft time limit, may have
+            # come in place of the first.
+            loan.end()
 
     def ask(self, question: Callable[[Connection], Begun]) -> Begun:
         """Return what ``question`` returns for the connection that this thread has been lent, or
@@ -119,26 +122,21 @@ class Connections:
         if pool is not None:
             pool.close()
 
-    def _begin(
-        self, process: _Process, begin: Callable[[Connection], Begun]
-    ) -> tuple[ConnectionPool[Connection], Connection, Begun]:
+    def _begin(self, loan: _Loan, begin: Callable[[Connection], Begun]) -> Begun:
         pauses = iter(RETRY_PAUSES_SECONDS)
         while True:
             try:
-                pool = self._pool(process)
-                connection = self._lend(pool)
-                try:
-                    return pool, connection, begin(connection)
-                except BaseException:
-                    _take_back(pool, connection)
-                    raise
+                pool = self._pool(loan.process)
+                loan.begin(pool, self._lend(pool))
+                return begin(loan.connection)
             except psycopg.OperationalError as error:
+                loan.end()
                 pause = next(pauses, None)
                 if pause is None or not may_pass(error):
                     raise
             # Where one connection is broken, others that were idle often are.
-            if process.pool is not None:
-                process.pool.check()
+            if loan.process.pool is not None:
+                loan.process.pool.check()
             time.sleep(pause)
 
     def _lend(self, pool: ConnectionPool[Connection]) -> Connection:
@@ -162,7 +160,7 @@ class Connections:
                 with psycopg.connect(self._conninfo, autocommit=True) as connection:
                     self._configure(connection)
                     self._prepare(connection)
-                process.pool = ConnectionPool(
+                pool = ConnectionPool(
                     self._conninfo,
                     kwargs={"autocommit": True},
                     configure=self._configure,
@@ -173,7 +171,8 @@ class Connections:
                     name="triggers",
                     open=False,
                 )
-                process.pool.open()
+                pool.open()
+                process.pool = pool
             return process.pool
 
     def _configure(self, connection: Connection) -> None:
@@ -202,6 +201,7 @@ class _Process:
     """What belongs to one process: its pool, and what is lent to each of its threads."""
 
     def __init__(self) -> None:
+        self.pid = os.getpid()
         self.lock = threading.Lock()
         self.pool: ConnectionPool[Connection] | None = None
         self._local = threading.local()
@@ -215,6 +215,48 @@ class _Process:
         self._local.connection = connection
 
 
+class _Loan:
+    """A connection that is lent to this thread, until it is given back.
+
+    Attributes:
+        is_whole: the body has come to its end. A connection that an exception left is closed: it
+            may come from a signal's handler, and then neither psycopg nor libpq need know what
+            the server has begun.
+    """
+
+    def __init__(self, process: _Process) -> None:
+        self.process = process
+        self.is_whole = False
+        self._outer = process.lent_to_this_thread
+        self._pool: ConnectionPool[Connection] | None = None
+        self._connection: Connection | None = None
+
+    @property
+    def connection(self) -> Connection:
+        assert self._connection is not None  # between begin and end
+        return self._connection
+
+    def begin(self, pool: ConnectionPool[Connection], connection: Connection) -> None:
+        self._pool, self._connection = pool, connection
+        self.process.lent_to_this_thread = connection
+
+    def end(self) -> None:
+        """Give the connection back, if that is still to be done."""
+        self.process.lent_to_this_thread = self._outer
+        pool, connection = self._pool, self._connection
+        if pool is None or connection is None:
+            return
+        if self.process.pid != os.getpid():
+            return  # of a fork's child, which has left its parent's alone
+        if self.is_whole:
+            self.is_whole = False  # should this be interrupted
+            _undo(connection)
+        else:
+            connection.close()
+        pool.putconn(connection)
+        self._pool = self._connection = None
+
+
 def pipeline(connection: Connection) -> AbstractContextManager[Any]:
     """Send statements without waiting for the answer to each, where libpq can (from 14 on).
 
@@ -223,17 +265,17 @@ def pipeline(connection: Connection) -> AbstractContextManager[Any]:
     return connection.pipeline() if capabilities.has_pipeline() else nullcontext()
 
 
-def _take_back(pool: ConnectionPool[Connection], connection: Connection) -> None:
+def _undo(connection: Connection) -> None:
     try:
         connection.rollback()  # nothing, unless a transaction is open
     except psycopg.Error:
         connection.close()
-    pool.putconn(connection)
 
 
 def may_pass(error: Exception) -> bool:
     """Return whether the same may succeed at the next try."""
-    if isinstance(error, PoolTimeout) or not isinstance(error, psycopg.OperationalError):
+    kinds = (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout)
+    if isinstance(error, PoolTimeout) or not isinstance(error, kinds):
         return False
     return error.sqlstate is None or error.sqlstate.startswith(_PASSING)
 
@@ -248,7 +290,7 @@ def _parsed(conninfo: str) -> dict[str, Any]:
     except psycopg.Error:
         given = {"port": "none"}
     # Where a password has '@' or '/' as they are, parts of it end up in these.
-    is_sound = all(port.isdigit() for port in str(given.get("port", 0)).split(","))
+    is_sound = all(not port or port.isdigit() for port in str(given.get("port", 0)).split(","))
     if not is_sound or any("@" in str(given.get(key)) for key in ("host", "dbname")):
         raise StorageError(
             "this is no PostgreSQL URL (it is not shown, as it may hold a password); expected "

@@ -89,10 +89,11 @@ _MAX_IDENTIFIER_BYTES = 63
 
 def check_schema_name(name: str) -> str:
     """Return the name if PostgreSQL takes it as it is, and does not cut it. Raises StorageError."""
-    if not name or "\0" in name or len(name.encode(errors="replace")) > _MAX_IDENTIFIER_BYTES:
+    is_text = name.isprintable() and "%" not in name
+    if not name or not is_text or len(name.encode()) > _MAX_IDENTIFIER_BYTES:
         raise StorageError(
             f"schema {name!r} cannot be the name of a PostgreSQL schema; "
-            f"use 1 to {_MAX_IDENTIFIER_BYTES} bytes"
+            f"use 1 to {_MAX_IDENTIFIER_BYTES} bytes, all of them printable, and no '%'"
         )
     return name
 

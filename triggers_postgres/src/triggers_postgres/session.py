@@ -17,6 +17,7 @@ from triggers_core.storage.base import (
     Storage,
     UnitOfWork,
     decode_instance,
+    decode_moment,
     decode_object,
     encode_instance,
 )
@@ -53,6 +54,15 @@ class Statements:
             "INSERT INTO {sessions} (uid, manager_name) VALUES (%s, %s) ON CONFLICT DO NOTHING "
             "RETURNING id, manager_name, config_digest, pg_current_xact_id()::text"
         )
+        self.has_trace = statement(
+            "SELECT EXISTS (SELECT FROM {sessions} WHERE id = %(id)s AND xmin = %(by)s::xid8::xid) "
+            "OR EXISTS (SELECT FROM {instances} "
+            "WHERE session_id = %(id)s AND xmin = %(by)s::xid8::xid) "
+            "OR EXISTS (SELECT FROM {triggers} "
+            "WHERE session_id = %(id)s AND xmin = %(by)s::xid8::xid) "
+            "OR EXISTS (SELECT FROM {events} "
+            "WHERE session_id = %(id)s AND xmin = %(by)s::xid8::xid)"
+        )
         self.instances = statement("SELECT {columns} FROM {instances} WHERE session_id = %s")
         self.waiting = statement(
             "SELECT {columns} FROM {waiting} "
@@ -66,6 +76,7 @@ class Statements:
         self.latest = statement(
             "SELECT name, kwargs FROM {triggers} WHERE session_id = %s AND name = ANY(%s)"
         )
+        self.last_fired_at = statement("SELECT max(fired_at) FROM {triggers} WHERE session_id = %s")
         self.outcome = statement(
             "SELECT outcome FROM {events} WHERE session_id = %s AND event_id = %s"
         )
@@ -198,6 +209,10 @@ class PostgresReader(SessionReader):
         rows = self._read(self._statements.latest, list(trigger_names))
         return {name: decode_object(kwargs, f"trigger {name!r}") for name, kwargs in rows}
 
+    def last_fired_at(self) -> float | None:
+        moment = self._first(self._statements.last_fired_at)
+        return decode_moment(moment, f"session {self._uid!r}, its last trigger")
+
     def outcome(self, event_id: str) -> dict[str, Any] | None:
         text = self._first(self._statements.outcome, event_id)
         return None if text is None else decode_object(text, f"event {event_id!r}")
@@ -225,6 +240,7 @@ class PostgresWork(PostgresReader, UnitOfWork):
 
     Attributes:
         transaction_id: by which the server knows what became of this transaction.
+        has_written: whether there is anything to be found of it.
     """
 
     transaction_id: str
@@ -240,6 +256,12 @@ class PostgresWork(PostgresReader, UnitOfWork):
         self._waits: dict[str, frozenset[str]] = {}
         self._next_numbers: dict[str, int] = {}
         self._unsent: list[tuple[bytes, tuple[Any, ...]]] = []
+        self.has_written = False
+
+    @property
+    def session_id(self) -> int:
+        """The session's number in the store."""
+        return self._id
 
     def commit(self) -> psycopg.Cursor[Any]:
         """Send what is left, and end the transaction; return the server's answer."""
@@ -315,6 +337,7 @@ class PostgresWork(PostgresReader, UnitOfWork):
         return super()._read(query, *values)
 
     def _write(self, query: bytes, *values: Any) -> None:
+        self.has_written = True
         self._unsent.append((query, values))
 
     def _send(self) -> None:

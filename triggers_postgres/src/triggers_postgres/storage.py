@@ -142,7 +142,7 @@ class PostgresStorage(Storage):
                         raise self._failure(error, is_undone=True) from error
                     lost = error
             if lost is not None:
-                self._find_out(work.transaction_id, lost)
+                self._find_out(work, lost)
 
     @contextmanager
     def read(self, session_uid: str) -> Iterator[PostgresReader]:
@@ -194,15 +194,20 @@ class PostgresStorage(Storage):
         with self._failures():
             return self._connections.ask(lambda lent: lent.execute(statement, values).fetchall())
 
-    def _find_out(self, transaction_id: str, lost: psycopg.Error) -> None:
+    def _find_out(self, work: PostgresWork, lost: psycopg.Error) -> None:
         """Return if the transaction is committed whose COMMIT was not answered.
+
+        A server that crashed gives the number of a transaction that it had not yet written down
+        to another one. So what this one wrote is looked for too.
 
         Raises:
             StorageError: it is not.
             OutcomeUnknown: the server does not say.
         """
         try:
-            status = self._status_of(transaction_id)
+            status = self._status_of(work.transaction_id)
+            if status == "committed" and work.has_written and not self._has_trace(work):
+                status = "not certain: nothing is there that it wrote"
         except psycopg.Error as error:
             status = f"not to be had ({_said(error)})"
         if status == "aborted":
@@ -215,6 +220,13 @@ class PostgresStorage(Storage):
                 "nothing if it is recorded. Without one, look at the session first"
             ) from lost
         _logger.warning("the connection was lost in a commit (%s), which is made", _said(lost))
+
+    def _has_trace(self, work: PostgresWork) -> bool:
+        values = {"id": work.session_id, "by": work.transaction_id}
+        [(is_there,)] = self._connections.ask(
+            lambda lent: lent.execute(self._statements.has_trace, values).fetchall()
+        )
+        return bool(is_there)
 
     def _status_of(self, transaction_id: str) -> str:
         status = ""

@@ -143,9 +143,16 @@ async def read_form(request: Request) -> dict[str, str]:
 def _check_origin(request: Request) -> None:
     """Refuse what a browser says comes from another site. A program says nothing."""
     origin = request.headers.get("origin")
-    is_foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    is_foreign = origin is not None and _host_of(origin) != request.headers.get("host")
     if is_foreign or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         raise HTTPException(403, "another site sent that; nothing was done")
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # such as "http://["
+        return None
 
 
 def answered_hosts(names: Iterable[str]) -> list[str]:

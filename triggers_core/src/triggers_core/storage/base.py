@@ -67,6 +67,10 @@ class SessionReader(ABC):
         """Return the latest kwargs of those of the triggers that have fired."""
 
     @abstractmethod
+    def last_fired_at(self) -> float | None:
+        """Return when a trigger was last fired; None before the first. No fire uses it."""
+
+    @abstractmethod
     def outcome(self, event_id: str) -> dict[str, Any] | None:
         """Return what was recorded for the event, or None."""
 
@@ -286,6 +290,14 @@ def decode_number(number: Any, what: str) -> int:
     return number
 
 
+def decode_moment(moment: Any, what: str) -> float | None:
+    """Return a time that was kept for ``what``, or None; or raise DamagedStore."""
+    try:
+        return None if moment is None else _moment(moment)
+    except _UNREADABLE as error:
+        raise damaged(what, error) from error
+
+
 def decode_session(session_uid: Any, manager_name: Any) -> tuple[str, str]:
     """Return both as they were kept, or raise DamagedStore."""
     if not isinstance(session_uid, str) or not isinstance(manager_name, str):
@@ -328,8 +340,7 @@ def _decoded_instance(session_uid: str, row: tuple[Any, ...]) -> TaskInstance:
         if type(count) is not int or count < 0:
             _refuse(count, "a count")
     for moment in (not_before, created_at, changed_at, recover_at or 0.0):
-        if type(moment) not in _NUMBERS or not isfinite(moment) or moment > _LATEST_TIME:
-            _refuse(moment, "a time")
+        _moment(moment)
     return TaskInstance(
         session_uid=_text(session_uid),
         task_name=_text(task_name),
@@ -350,6 +361,13 @@ def _decoded_instance(session_uid: str, row: tuple[Any, ...]) -> TaskInstance:
 
 
 _NUMBERS = (int, float)
+
+
+def _moment(value: Any) -> float:
+    if type(value) not in _NUMBERS or not isfinite(value) or value > _LATEST_TIME:
+        _refuse(value, "a time")
+    moment: float = value
+    return moment
 
 
 def _kept(body: str | None) -> str:

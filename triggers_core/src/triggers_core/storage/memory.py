@@ -49,6 +49,7 @@ class _Session:
     active: set[Key] = field(default_factory=set)
     latest: dict[str, str] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
+    fired_at: dict[str, float] = field(default_factory=dict)
     readers: int = 0
 
     def copy(self) -> _Session:
@@ -59,6 +60,7 @@ class _Session:
             waiting={name: set(keys) for name, keys in self.waiting.items()},
             active=set(self.active),
             latest=dict(self.latest),
+            fired_at=dict(self.fired_at),
             outcomes=dict(self.outcomes),
             readers=0,
         )
@@ -183,6 +185,7 @@ class _MemoryReader(SessionReader):
         self._next_numbers: Mapping[str, int] = session.next_numbers
         self._latest: Mapping[str, str] = session.latest
         self._outcomes: Mapping[str, str] = session.outcomes
+        self._fired_at: Mapping[str, float] = session.fired_at
 
     def manager_name(self) -> str | None:
         return self._session.manager_name or None
@@ -214,6 +217,9 @@ class _MemoryReader(SessionReader):
         latest = self._latest
         return {name: json.loads(latest[name]) for name in trigger_names if name in latest}
 
+    def last_fired_at(self) -> float | None:
+        return max(self._fired_at.values(), default=None)
+
     def outcome(self, event_id: str) -> dict[str, Any] | None:
         text = self._outcomes.get(event_id)
         found: dict[str, Any] | None = None if text is None else json.loads(text)
@@ -238,6 +244,7 @@ class _MemoryWork(_MemoryReader, UnitOfWork):
         self._rows = ChainMap(self._saved, session.rows)
         self._next_numbers = self._new_numbers = ChainMap({}, session.next_numbers)
         self._latest = self._new_latest = ChainMap({}, session.latest)
+        self._fired_at = self._new_fired_at = ChainMap({}, session.fired_at)
         self._outcomes = self._new_outcomes = ChainMap({}, session.outcomes)
 
     def waiting_for(self, trigger_name: str) -> list[TaskInstance]:
@@ -266,6 +273,7 @@ class _MemoryWork(_MemoryReader, UnitOfWork):
         self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
     ) -> None:
         self._new_latest[trigger_name] = to_json(trigger_kwargs)
+        self._new_fired_at[trigger_name] = at
 
     def record_outcome(self, event_id: str, outcome: Mapping[str, Any]) -> None:
         self._new_outcomes[event_id] = to_json(outcome)
@@ -279,6 +287,7 @@ class _MemoryWork(_MemoryReader, UnitOfWork):
             session.put(key, row)
         session.next_numbers.update(self._new_numbers.maps[0])
         session.latest.update(self._new_latest.maps[0])
+        session.fired_at.update(self._new_fired_at.maps[0])
         session.outcomes.update(self._new_outcomes.maps[0])
 
     def forget_configurations(self) -> None:

@@ -31,6 +31,7 @@ from triggers_core.storage.base import (
     UnitOfWork,
     damaged,
     decode_instance,
+    decode_moment,
     decode_number,
     decode_object,
     decode_session,
@@ -543,6 +544,12 @@ class _SqliteReader(SessionReader):
             if row:
                 found[trigger_name] = decode_object(row[0], f"trigger {trigger_name!r}")
         return found
+
+    def last_fired_at(self) -> float | None:
+        (found,) = self._connection.execute(
+            "SELECT max(fired_at) FROM triggers WHERE session_id = ?", (self._id,)
+        ).fetchone()
+        return decode_moment(found, f"session {self._uid!r}, its last trigger")
 
     def outcome(self, event_id: str) -> dict[str, Any] | None:
         row = self._connection.execute(
