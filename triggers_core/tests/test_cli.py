@@ -379,6 +379,22 @@ class TestWatch:
         ]
 
 
+def test_what_an_error_quotes_does_not_command_the_terminal(triggers, case, runner, tasks):
+    @trigger_task
+    def fail_with_escapes(context):
+        raise RuntimeError("\x1b[2J\x1b]0;owned\x07 unknown")
+
+    tasks["close"] = tasks["archive"] = fail_with_escapes
+    case.fire("applied")
+    case.fire("fee_paid")
+    runner.work()
+
+    for told in (triggers("why", "s", "t_close"), triggers("show", "s")):
+        assert told.exit_code == 0, told.output
+        assert "\x1b" not in told.output
+        assert "\\x1b[2J" in told.output
+
+
 class TestGc:
     pytestmark = in_memory
 

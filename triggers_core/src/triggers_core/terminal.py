@@ -57,7 +57,7 @@ def warn(text: str) -> None:
 
 def fail(text: str, code: int = 1) -> NoReturn:
     """Print an error on standard error, and exit with the code."""
-    err().print(f"[red]error:[/] {escape(text)}", soft_wrap=True)
+    err().print(f"[red]error:[/] {escape(plain(text))}", soft_wrap=True)
     raise typer.Exit(code)
 
 
@@ -98,7 +98,7 @@ def instances_table(manager: TriggerManager, instances: Sequence[TaskInstance]) 
             escape(_waits_for(manager, instance)),
             f"{moment(instance.changed_at)} ({span(now - instance.changed_at)})",
             str(instance.attempt),
-            escape(note(instance, now)),
+            escape(plain(note(instance, now))),
         )
     begun = {instance.task_name for instance in instances}
     not_begun = [name for name in manager.configuration() if name not in begun]
@@ -117,6 +117,11 @@ def coloured_counts(instances: Sequence[TaskInstance]) -> str:
     )
 
 
+def plain(text: str) -> str:
+    """Return the text without what would command a terminal: errors may quote what was fired."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
 def how_many(number: int, what: str) -> str:
     """Return "1 task", "2 tasks"."""
     return f"{number} {what}{'' if number == 1 else 's'}"
@@ -128,7 +133,7 @@ def print_finding(finding: Finding) -> None:
     console.print(_tree(finding))
     for detail in _details(finding):
         console.print()
-        console.print(Text(detail, style="red"), soft_wrap=True)
+        console.print(Text(plain(detail), style="red"), soft_wrap=True)
 
 
 def as_svg(dot_text: str) -> str:
@@ -153,7 +158,7 @@ def _console(*, stderr: bool) -> Console:
 
 
 def _tree(finding: Finding, tree: Tree | None = None) -> Tree:
-    text = Text(finding.text)
+    text = Text(plain(finding.text))
     branch = Tree(text) if tree is None else tree.add(text)
     for because in finding.because:
         _tree(because, branch)
