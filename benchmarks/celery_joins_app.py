@@ -27,7 +27,6 @@ else:
 
 REDIS_VARIABLE = "JOINS_REDIS"
 FOLDER_VARIABLE = "JOINS_FOLDER"
-SYNCHRONOUS = ("FULL", "NORMAL")
 REDIS_URL = os.environ.get(REDIS_VARIABLE, "redis://127.0.0.1:6379/9")
 LEFT, DONE, STARTED = "joins-left", "joins-done", "joins-started"
 """Redis keys: how many measured tasks are still to come, a list that gets an item when none is, and
@@ -49,7 +48,7 @@ def storages(folder: str) -> dict[str, SqliteStorage]:
         synchronous: SqliteStorage(
             Path(folder, f"{synchronous}.db"), alias=synchronous, synchronous=synchronous
         )
-        for synchronous in SYNCHRONOUS
+        for synchronous in ("FULL", "NORMAL")
     }
 
 

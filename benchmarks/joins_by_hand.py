@@ -3,7 +3,7 @@
 A row for each event, counted; the last event makes the row of a run, and its task is sent. The
 task claims that row, so that a message which comes twice runs once, and records its end. Nothing
 else: no configuration, no retry, no lease, and nobody who finds what was lost. A lock is waited for
-as ``SqliteStorage`` does it.
+as by ``SqliteStorage``, with its own function.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-LOCK_PAUSE_SECONDS = 0.00005
+from triggers_core.storage.sqlite import when_unlocked
 
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -76,8 +75,7 @@ class Cases:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         connection = self._connection()
-        while not _has_begun(connection):
-            time.sleep(LOCK_PAUSE_SECONDS)
+        when_unlocked(lambda: connection.execute("BEGIN IMMEDIATE"))
         with connection:  # commits, or rolls back
             yield connection
 
@@ -88,11 +86,3 @@ class Cases:
             self._local.connection = made
         connection: sqlite3.Connection = self._local.connection
         return connection
-
-
-def _has_begun(connection: sqlite3.Connection) -> bool:
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError:  # another process holds the lock
-        return False
-    return True

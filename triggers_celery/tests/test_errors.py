@@ -141,28 +141,74 @@ def test_with_an_old_celery_an_application_is_told_which_is_needed(tmp_path, wit
     ]
 
 
-def test_a_process_without_an_app_is_told_to_import_it(tmp_path):
-    cause, message = refused(f"{FIRE}\nfire()", tmp_path)
+@pytest.mark.parametrize(
+    ("made_before", "cause", "says"),
+    [
+        pytest.param(
+            "",
+            "TaskNotFound",
+            ["this process has no Celery app; import the module that makes it"],
+            id="no app",
+        ),
+        pytest.param(
+            "import celery\ncelery.current_app.tasks",
+            "TaskNotFound",
+            ["this process has no Celery app"],
+            id="a current app that Celery made up",
+        ),
+        pytest.param(
+            f'{SHOP}\napp = Celery("mail")',
+            "TaskNotFound",
+            [
+                "the Celery app (mail) has no task 'shop.ship'",
+                "import the module that defines it, or add the module to the app's 'include'",
+            ],
+            id="an app without the task",
+        ),
+        pytest.param(
+            f'{SHOP}\napp = Celery("mail", include=["not_there"])',
+            "TaskNotFound",
+            [
+                "the modules that the app mail includes cannot be imported",
+                "No module named 'not_there'",
+            ],
+            id="an app whose modules cannot be imported",
+        ),
+        pytest.param(
+            f'{SHOP}\napps = shop("one"), shop("two")',
+            "PluginError",
+            [
+                "Celery task 'shop.ship' is in two apps (one and two)",
+                "choose one with plugins.use_runner(CeleryTaskRunner(app))",
+            ],
+            id="a task of two apps",
+        ),
+        pytest.param(
+            f"{SHOP}\napp = shop()\napp.conf.accept_content = ['pickle', 'yaml']",
+            "PluginError",
+            [
+                "the Celery app shop accepts pickle, yaml",
+                "add 'json' to its accept_content",
+            ],
+            id="an app that accepts no JSON",
+        ),
+        pytest.param(
+            f"{SHOP}\nfrom celery import Task\napp = shop(base=Task)",
+            "PluginError",
+            [
+                "Celery task 'shop.ship' is a plain Celery task",
+                "declare it with @app.task(base=CeleryTriggerTask)",
+            ],
+            id="a plain Celery task",
+        ),
+    ],
+)
+def test_a_task_that_is_not_to_be_had_is_an_error_that_says_why(tmp_path, made_before, cause, says):
+    found, message = refused(f"{FIRE}\n{made_before}\nfire()", tmp_path)
 
-    assert cause == "TaskNotFound"
-    assert "this process has no Celery app; import the module that makes it" in message
-
-
-def test_a_current_app_that_celery_made_up_is_no_app(tmp_path):
-    script = f"{FIRE}\nimport celery\ncelery.current_app.tasks\nfire()"
-    cause, message = refused(script, tmp_path)
-
-    assert cause == "TaskNotFound"
-    assert "this process has no Celery app" in message
-
-
-def test_an_app_without_the_task_is_named_with_what_to_import(tmp_path):
-    script = f'{FIRE}{SHOP}\napp = Celery("mail")\nfire()'
-    cause, message = refused(script, tmp_path)
-
-    assert cause == "TaskNotFound"
-    assert "the Celery app (mail) has no task 'shop.ship'" in message
-    assert "import the module that defines it, or add the module to the app's 'include'" in message
+    assert found == cause
+    for words in says:
+        assert words in message
 
 
 def test_the_modules_that_an_app_includes_are_imported_for_the_task(tmp_path):
@@ -176,14 +222,6 @@ app.conf.update({EAGER})
 fire()"""
 
     assert python(script, cwd=tmp_path) == [None, ["finished"]]
-
-
-def test_a_task_of_two_apps_is_an_error_that_names_both(tmp_path):
-    cause, message = refused(f'{FIRE}{SHOP}\napps = shop("one"), shop("two")\nfire()', tmp_path)
-
-    assert cause == "PluginError"
-    assert "Celery task 'shop.ship' is in two apps (one and two)" in message
-    assert "choose one with plugins.use_runner(CeleryTaskRunner(app))" in message
 
 
 def test_of_two_apps_the_one_that_was_chosen_has_its_task_run(tmp_path):
@@ -209,24 +247,6 @@ def test_an_app_that_has_the_task_is_taken_whatever_another_one_includes(tmp_pat
     assert python(script, cwd=tmp_path) == [None, ["finished"]]
 
 
-def test_an_app_whose_modules_cannot_be_imported_is_named(tmp_path):
-    script = f'{FIRE}{SHOP}\napp = Celery("mail", include=["not_there"])\nfire()'
-    cause, message = refused(script, tmp_path)
-
-    assert cause == "TaskNotFound"
-    assert "the modules that the app mail includes cannot be imported" in message
-    assert "No module named 'not_there'" in message
-
-
-def test_an_app_that_accepts_no_json_is_told_so_before_a_message_is_lost(tmp_path):
-    script = f"{FIRE}{SHOP}\napp = shop()\napp.conf.accept_content = ['pickle', 'yaml']\nfire()"
-    cause, message = refused(script, tmp_path)
-
-    assert cause == "PluginError"
-    assert "the Celery app shop accepts pickle, yaml" in message
-    assert "add 'json' to its accept_content" in message
-
-
 def test_an_app_that_is_configured_after_its_tasks_has_its_messages_confirmed(tmp_path):
     script = f"""{FIRE}{SHOP}
 app = shop()
@@ -236,12 +256,3 @@ print(json.dumps(app.conf.broker_transport_options))"""
 
     options = {"visibility_timeout": 60, "confirm_publish": True}
     assert python(script, cwd=tmp_path) == options
-
-
-def test_a_plain_celery_task_is_an_error_that_says_how_to_declare_it(tmp_path):
-    script = f"{FIRE}{SHOP}\nfrom celery import Task\napp = shop(base=Task)\nfire()"
-    cause, message = refused(script, tmp_path)
-
-    assert cause == "PluginError"
-    assert "Celery task 'shop.ship' is a plain Celery task" in message
-    assert "declare it with @app.task(base=CeleryTriggerTask)" in message

@@ -209,17 +209,14 @@ def _receive(task: CeleryTriggerTask, message: Any) -> Any:
     except SoftTimeLimitExceeded as error:  # on the way to the task, or from it
         _cancel(task, task.request.id, message, error)
         raise
-    except TriggersError as error:
+    except Exception as error:  # a manager's constructor may raise anything
         if task.request.is_eager:
             raise
         if isinstance(error, StorageError) and not isinstance(error, DamagedStore):
             _try_again_later(task, error)
-        _logger.error("message %s is rejected: %s", task.request.id, error)
-        raise Reject(str(error), requeue=False) from error
-    except Exception as error:  # a manager's constructor may raise anything
-        if task.request.is_eager:
-            raise
-        _logger.exception("message %s is rejected: it cannot be opened here", task.request.id)
+        is_ours = isinstance(error, TriggersError)
+        reason = error if is_ours else "it cannot be opened here"
+        _logger.error("message %s is rejected: %s", task.request.id, reason, exc_info=not is_ours)
         raise Reject(str(error), requeue=False) from error
     if ended.status is Status.FINISHED:
         return ended.metadata["result"]

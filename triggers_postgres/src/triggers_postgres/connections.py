@@ -274,10 +274,11 @@ def _undo(connection: Connection) -> None:
 
 def may_pass(error: Exception) -> bool:
     """Return whether the same may succeed at the next try."""
-    kinds = (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout)
-    if isinstance(error, PoolTimeout) or not isinstance(error, kinds):
+    if isinstance(error, PoolTimeout) or not isinstance(error, psycopg.Error):
         return False
-    return error.sqlstate is None or error.sqlstate.startswith(_PASSING)
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError)
+    return error.sqlstate.startswith(_PASSING)
 
 
 def _milliseconds(seconds: float) -> str:

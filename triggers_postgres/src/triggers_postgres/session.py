@@ -55,13 +55,12 @@ class Statements:
             "RETURNING id, manager_name, config_digest, pg_current_xact_id()::text"
         )
         self.has_trace = statement(
-            "SELECT EXISTS (SELECT FROM {sessions} WHERE id = %(id)s AND xmin = %(by)s::xid8::xid) "
-            "OR EXISTS (SELECT FROM {instances} "
-            "WHERE session_id = %(id)s AND xmin = %(by)s::xid8::xid) "
-            "OR EXISTS (SELECT FROM {triggers} "
-            "WHERE session_id = %(id)s AND xmin = %(by)s::xid8::xid) "
-            "OR EXISTS (SELECT FROM {events} "
-            "WHERE session_id = %(id)s AND xmin = %(by)s::xid8::xid)"
+            "SELECT EXISTS (SELECT FROM ("
+            "SELECT xmin FROM {sessions} WHERE id = %(id)s "
+            "UNION ALL SELECT xmin FROM {instances} WHERE session_id = %(id)s "
+            "UNION ALL SELECT xmin FROM {triggers} WHERE session_id = %(id)s "
+            "UNION ALL SELECT xmin FROM {events} WHERE session_id = %(id)s"
+            ") AS rows (writer) WHERE writer = %(by)s::xid8::xid)"
         )
         self.instances = statement("SELECT {columns} FROM {instances} WHERE session_id = %s")
         self.waiting = statement(

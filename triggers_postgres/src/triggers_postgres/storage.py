@@ -192,7 +192,10 @@ class PostgresStorage(Storage):
 
     def _rows(self, statement: bytes, values: Any) -> list[tuple[Any, ...]]:
         with self._failures():
-            return self._connections.ask(lambda lent: lent.execute(statement, values).fetchall())
+            return self._ask(statement, values)
+
+    def _ask(self, statement: bytes, values: Any) -> list[tuple[Any, ...]]:
+        return self._connections.ask(lambda lent: lent.execute(statement, values).fetchall())
 
     def _find_out(self, work: PostgresWork, lost: psycopg.Error) -> None:
         """Return if the transaction is committed whose COMMIT was not answered.
@@ -223,19 +226,15 @@ class PostgresStorage(Storage):
 
     def _has_trace(self, work: PostgresWork) -> bool:
         values = {"id": work.session_id, "by": work.transaction_id}
-        [(is_there,)] = self._connections.ask(
-            lambda lent: lent.execute(self._statements.has_trace, values).fetchall()
-        )
+        [(is_there,)] = self._ask(self._statements.has_trace, values)
         return bool(is_there)
 
     def _status_of(self, transaction_id: str) -> str:
         status = ""
         for pause in ASK_PAUSES_SECONDS:
             time.sleep(pause)
-            [(status,)] = self._connections.ask(
-                lambda connection: connection.execute(
-                    "SELECT coalesce(pg_xact_status(%s::xid8), 'forgotten')", (transaction_id,)
-                ).fetchall()
+            [(status,)] = self._ask(
+                b"SELECT coalesce(pg_xact_status(%s::xid8), 'forgotten')", (transaction_id,)
             )
             if status != "in progress":
                 break

@@ -47,9 +47,8 @@ class _Session:
     next_numbers: dict[str, int] = field(default_factory=dict)
     waiting: dict[str, set[Key]] = field(default_factory=dict)
     active: set[Key] = field(default_factory=set)
-    latest: dict[str, str] = field(default_factory=dict)
+    latest: dict[str, tuple[str, float]] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
-    fired_at: dict[str, float] = field(default_factory=dict)
     readers: int = 0
 
     def copy(self) -> _Session:
@@ -60,7 +59,6 @@ class _Session:
             waiting={name: set(keys) for name, keys in self.waiting.items()},
             active=set(self.active),
             latest=dict(self.latest),
-            fired_at=dict(self.fired_at),
             outcomes=dict(self.outcomes),
             readers=0,
         )
@@ -183,9 +181,8 @@ class _MemoryReader(SessionReader):
         self._configuration = session.configuration
         self._rows: Mapping[Key, _Row] = session.rows
         self._next_numbers: Mapping[str, int] = session.next_numbers
-        self._latest: Mapping[str, str] = session.latest
+        self._latest: Mapping[str, tuple[str, float]] = session.latest
         self._outcomes: Mapping[str, str] = session.outcomes
-        self._fired_at: Mapping[str, float] = session.fired_at
 
     def manager_name(self) -> str | None:
         return self._session.manager_name or None
@@ -215,10 +212,10 @@ class _MemoryReader(SessionReader):
 
     def latest_kwargs(self, trigger_names: Iterable[str]) -> dict[str, dict[str, Any]]:
         latest = self._latest
-        return {name: json.loads(latest[name]) for name in trigger_names if name in latest}
+        return {name: json.loads(latest[name][0]) for name in trigger_names if name in latest}
 
     def last_fired_at(self) -> float | None:
-        return max(self._fired_at.values(), default=None)
+        return max((fired_at for _, fired_at in self._latest.values()), default=None)
 
     def outcome(self, event_id: str) -> dict[str, Any] | None:
         text = self._outcomes.get(event_id)
@@ -244,7 +241,6 @@ class _MemoryWork(_MemoryReader, UnitOfWork):
         self._rows = ChainMap(self._saved, session.rows)
         self._next_numbers = self._new_numbers = ChainMap({}, session.next_numbers)
         self._latest = self._new_latest = ChainMap({}, session.latest)
-        self._fired_at = self._new_fired_at = ChainMap({}, session.fired_at)
         self._outcomes = self._new_outcomes = ChainMap({}, session.outcomes)
 
     def waiting_for(self, trigger_name: str) -> list[TaskInstance]:
@@ -272,8 +268,7 @@ class _MemoryWork(_MemoryReader, UnitOfWork):
     def remember_trigger(
         self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
     ) -> None:
-        self._new_latest[trigger_name] = to_json(trigger_kwargs)
-        self._new_fired_at[trigger_name] = at
+        self._new_latest[trigger_name] = to_json(trigger_kwargs), at
 
     def record_outcome(self, event_id: str, outcome: Mapping[str, Any]) -> None:
         self._new_outcomes[event_id] = to_json(outcome)
@@ -287,7 +282,6 @@ class _MemoryWork(_MemoryReader, UnitOfWork):
             session.put(key, row)
         session.next_numbers.update(self._new_numbers.maps[0])
         session.latest.update(self._new_latest.maps[0])
-        session.fired_at.update(self._new_fired_at.maps[0])
         session.outcomes.update(self._new_outcomes.maps[0])
 
     def forget_configurations(self) -> None:

@@ -198,7 +198,7 @@ class SqliteStorage(Storage):
         with self._looking() as connection:
             try:
                 connection.execute("BEGIN")
-                yield _when_unlocked(lambda: _SqliteReader(self, connection, session_uid))
+                yield when_unlocked(lambda: _SqliteReader(self, connection, session_uid))
             finally:
                 _roll_back(connection)
 
@@ -238,7 +238,7 @@ class SqliteStorage(Storage):
 
     def _sessions_after(self, row_id: int) -> list[tuple[int, str, str]]:
         with self._looking() as connection:
-            return _when_unlocked(
+            return when_unlocked(
                 lambda: connection.execute(
                     "SELECT id, uid, manager_name FROM sessions WHERE id > ? ORDER BY id LIMIT ?",
                     (row_id, _PAGE),
@@ -247,7 +247,7 @@ class SqliteStorage(Storage):
 
     def _configuration_body(self, digest: str) -> str | None:
         with self._looking() as connection:
-            row = _when_unlocked(
+            row = when_unlocked(
                 lambda: connection.execute(
                     "SELECT body FROM configurations WHERE digest = ?", (digest,)
                 ).fetchone()
@@ -259,7 +259,7 @@ class SqliteStorage(Storage):
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._write_lock, self._connection() as connection:
             try:
-                _when_unlocked(lambda: connection.execute("BEGIN IMMEDIATE"))
+                when_unlocked(lambda: connection.execute("BEGIN IMMEDIATE"))
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
@@ -328,7 +328,7 @@ class SqliteStorage(Storage):
             factory=_Connection,
         )
         try:
-            _when_unlocked(lambda: self._prepare(connection))
+            when_unlocked(lambda: self._prepare(connection))
         except BaseException:
             connection.close()
             raise
@@ -382,7 +382,7 @@ class SqliteStorage(Storage):
         return bool(tables)
 
 
-def _when_unlocked(do: Callable[[], T]) -> T:
+def when_unlocked(do: Callable[[], T]) -> T:
     """Return what it returns; while another process' lock is in its way, try again.
 
     Raises:
