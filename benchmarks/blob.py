@@ -27,7 +27,7 @@ from sessions import (
 )
 
 from triggers_core import SqliteStorage
-from triggers_core.storage.base import COLUMNS, encode_instance
+from triggers_core.storage.row import COLUMNS, encode_instance
 
 SIZES = (100, 1_000)
 TARGETS = {1_000: Target(at_least=10)}

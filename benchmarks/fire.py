@@ -21,7 +21,7 @@ from sessions import KWARGS, POSTGRESQL, new_session, postgres_storage, why_no_p
 
 from triggers_core import MemoryStorage, SqliteStorage, TaskInstance, TriggerManager
 from triggers_core.storage import Storage
-from triggers_core.storage.base import COLUMNS, encode_instance
+from triggers_core.storage.row import COLUMNS, encode_instance
 from triggers_postgres import PostgresStorage
 from triggers_postgres.session import Statements
 

@@ -26,7 +26,7 @@ from triggers_core import (
     TriggerManager,
 )
 from triggers_core.storage import Storage
-from triggers_core.storage.base import COLUMNS
+from triggers_core.storage.row import COLUMNS
 from triggers_postgres import PostgresStorage
 
 POSTGRESQL_VARIABLE = "TRIGGERS_TEST_POSTGRESQL"

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-from triggers_core import Status, execution, lease, manager, recovery, work
-from triggers_core.storage import sqlite
-from triggers_core.work import change
+from triggers_core import Status, recovery
+from triggers_core.engine import change as changes
+from triggers_core.engine import effects
+from triggers_core.storage.sqlite.session import SqliteWork
+from triggers_core.worker import execution, lease
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def any_message_is_run() -> None:
 
 def every_end_is_recorded() -> None:
     def end_whatever_it_is(context: Any, end: Any) -> Any:
-        return change(context.manager, lambda work: end(work, context.instance))
+        return changes.change(context.manager, lambda work: end(work, context.instance))
 
     execution._end = end_whatever_it_is
 
@@ -67,14 +69,18 @@ def end_and_cascade_apart() -> None:
 
         finished = execution._end(context, end)
         if finished is not None:
-            change(context.manager, lambda work: work.fire(finished.task_name, result))
+            changes.change(
+                context.manager, lambda work: effects.fire(work, finished.task_name, result)
+            )
         return finished
 
     execution._finish = finish
 
 
 def event_ids_ignored() -> None:
-    manager._fire = lambda work, trigger_name, kwargs, _: work.fire(trigger_name, kwargs)
+    effects._fire_once = lambda work, trigger_name, kwargs, _: effects.fire(
+        work, trigger_name, kwargs
+    )
 
 
 def leases_not_renewed() -> None:
@@ -82,7 +88,7 @@ def leases_not_renewed() -> None:
 
 
 def each_row_committed() -> None:
-    _commit_each_row(sqlite._SqliteWork)
+    _commit_each_row(SqliteWork)
     from triggers_postgres.session import PostgresWork  # noqa: PLC0415 - needs its driver
 
     _commit_each_row(PostgresWork)
@@ -115,7 +121,7 @@ def unanswered_commits_count_as_failed() -> None:
 
 
 def changes_tried_once() -> None:
-    work.RETRY_PAUSES_SECONDS = ()
+    changes.RETRY_PAUSES_SECONDS = ()
 
 
 PROTECTIONS = {

@@ -32,7 +32,7 @@ from settings import NAME_VARIABLE, VARIABLE, Settings
 from verdict import FEEDS, WORKER
 
 from triggers_core import Plugins, Storage, StorageError
-from triggers_core.instance import ACTIVE
+from triggers_core.rules.instance import ACTIVE
 
 HERE = Path(__file__).parent
 RECOVERER = "recoverer"

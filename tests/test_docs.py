@@ -24,7 +24,7 @@ import typer
 from packaging.requirements import Requirement
 from redis import Redis, RedisError
 
-from triggers_core import commands
+from triggers_core.cli import commands
 
 ROOT = Path(__file__).parents[1]
 DEADLINE = 120  # seconds

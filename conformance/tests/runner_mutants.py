@@ -23,9 +23,9 @@ from triggers_core import (
     TriggerTask,
     execute,
 )
-from triggers_core.execution import _claim
-from triggers_core.kwargs import merge_kwargs
-from triggers_core.work import change
+from triggers_core.engine.change import change
+from triggers_core.rules.kwargs import merge_kwargs
+from triggers_core.worker.execution import _claim
 
 NAME = "mutant"
 

@@ -11,7 +11,8 @@ import pytest
 
 from triggers_celery import CeleryTaskRunner
 from triggers_celery.message import task_id
-from triggers_core import DispatchError, Plugins, Reference, TriggerManager, work
+from triggers_core import DispatchError, Plugins, Reference, TriggerManager
+from triggers_core.engine import change
 from triggers_core.recovery import recover_once
 
 IMPATIENT_REDIS = {
@@ -322,7 +323,7 @@ def test_x6_a_task_whose_end_cannot_be_recorded_runs_again(shop, tmp_path, wait_
 def test_f7_what_a_broker_refuses_is_recorded_and_recovery_sends_it(
     shop, broker, load_orders, monkeypatch, wait_until
 ):
-    monkeypatch.setattr(work, "DISPATCH_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(change, "DISPATCH_RETRY_SECONDS", 0.0)
     with closing(socket.socket()) as closed_port:
         closed_port.bind(("127.0.0.1", 0))
         host, port = closed_port.getsockname()

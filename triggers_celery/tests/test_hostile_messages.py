@@ -24,8 +24,8 @@ from triggers_core import (
     Plugins,
     TriggerManager,
     TriggersError,
-    execution,
 )
+from triggers_core.worker import execution
 
 NAME = "hostile.note"
 CONFIGURATION = {"t_note": {"after": ["go"], "run": NAME, "using": "celery"}}

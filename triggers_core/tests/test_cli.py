@@ -21,11 +21,10 @@ from triggers_core import (
     SqliteStorage,
     Status,
     TriggerManager,
-    commands,
     hookimpl,
-    terminal,
     trigger_task,
 )
+from triggers_core.cli import commands, looking, terminal
 
 in_memory = pytest.mark.parametrize("storage", ["memory"], indirect=True)
 
@@ -366,7 +365,7 @@ class TestWatch:
             runner.work()
             return terminal.instances_table(manager, instances)
 
-        monkeypatch.setattr(commands, "instances_table", look_and_work)
+        monkeypatch.setattr(looking, "instances_table", look_and_work)
         case.fire("applied")
         case.fire("fee_paid")
 

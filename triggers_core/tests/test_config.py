@@ -6,8 +6,8 @@ import json
 import pytest
 
 from triggers_core import Configuration, ConfigurationError, TaskConfig, hookimpl
-from triggers_core.kwargs import merge_kwargs
-from triggers_core.lint import lint
+from triggers_core.insight.lint import lint
+from triggers_core.rules.kwargs import merge_kwargs
 
 MINIMAL = {"after": ["paid"], "run": "shop.ship"}
 FULL = {

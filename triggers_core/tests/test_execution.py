@@ -404,7 +404,7 @@ class TestResult:
 
         def run(context):
             states_before.append(stored(storage))
-            monkeypatch.setattr("triggers_core.join.make", _breaks)
+            monkeypatch.setattr("triggers_core.rules.join.make", _breaks)
 
         task(run)
         manager.update_configuration({"t_ship": SHIP, "t_bill": BILL})
@@ -708,7 +708,7 @@ class TestRetry:
             slept.append(seconds)
             storage.advance(seconds)
 
-        monkeypatch.setattr("triggers_core.execution.time", SimpleNamespace(sleep=sleep))
+        monkeypatch.setattr("triggers_core.worker.execution.time", SimpleNamespace(sleep=sleep))
         task(run, cooldown=3600, max_retries=1)
         ship()
 

@@ -15,11 +15,11 @@ from triggers_core import (
     Plugins,
     Status,
     TaskInstance,
-    commands,
     hookimpl,
 )
-from triggers_core.graph import COLOURS, FIRED_COLOUR, to_dot, to_mermaid
-from triggers_core.lint import lint
+from triggers_core.cli import commands
+from triggers_core.insight.graph import COLOURS, FIRED_COLOUR, to_dot, to_mermaid
+from triggers_core.insight.lint import lint
 
 CONFIGURATION = Configuration.parse(
     {

@@ -24,13 +24,13 @@ from triggers_core import (
     TaskInterruption,
     TriggerManager,
     TriggerTask,
-    commands,
     execute,
     hookimpl,
     hookspecs,
     trigger_task,
 )
-from triggers_core.plugins import OBSERVERS
+from triggers_core.cli import commands
+from triggers_core.plugins.in_use import OBSERVERS
 
 DEADLINE_SECONDS = 20.0
 """Until what never happens counts as such."""

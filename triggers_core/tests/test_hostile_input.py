@@ -30,9 +30,9 @@ from triggers_core import (
     hookimpl,
     trigger_task,
 )
-from triggers_core.config import DIRECTIVES
 from triggers_core.recovery import recover_once
-from triggers_core.storage.base import COLUMNS
+from triggers_core.rules.config import DIRECTIVES
+from triggers_core.storage.row import COLUMNS
 
 HANG_SECONDS = 60
 """Far more than any example takes."""

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from triggers_core import InstanceNotFound, InvalidTransition, Status, TaskInstance
-from triggers_core.instance import ACTIVE, split_instance_name
+from triggers_core.rules.instance import ACTIVE, split_instance_name
 
 UNSTARTED, SCHEDULED, RUNNING = Status.UNSTARTED, Status.SCHEDULED, Status.RUNNING
 FINISHED, FAILED, ABANDONED = Status.FINISHED, Status.FAILED, Status.ABANDONED

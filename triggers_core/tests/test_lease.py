@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from triggers_core import MemoryStorage, TriggerManager, trigger_task
-from triggers_core.lease import LeaseKeeper
+from triggers_core.worker.lease import LeaseKeeper
 
 DEADLINE_SECONDS = 30.0
 

@@ -23,8 +23,8 @@ from triggers_core import (
     default_plugins,
     hookimpl,
 )
-from triggers_core.plugins import STORAGE_VARIABLE
-from triggers_core.registry import Registration
+from triggers_core.plugins.in_use import STORAGE_VARIABLE
+from triggers_core.plugins.registry import Registration
 
 CORE = "triggers-core"
 

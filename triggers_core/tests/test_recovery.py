@@ -21,15 +21,15 @@ from triggers_core import (
     Status,
     StorageError,
     TriggerManager,
-    commands,
     execute,
     hookimpl,
     trigger_task,
 )
+from triggers_core.cli import commands
+from triggers_core.engine.change import DISPATCH_RETRY_SECONDS
 from triggers_core.recovery import recover_once, run_forever, take_over
-from triggers_core.storage.sqlite import _SELECT_LOST
+from triggers_core.storage.sqlite.storage import _SELECT_LOST
 from triggers_core.task import as_task
-from triggers_core.work import DISPATCH_RETRY_SECONDS
 
 DEADLINE_SECONDS = 30
 CONFIGURATION = {
@@ -130,7 +130,7 @@ def die_while_running(tasks, outbox):
     task = trigger_task(kill, max_retries=before.max_retries, on_worker_lost=before.on_worker_lost)
     tasks.by_target["ship"] = task
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        patch.setattr("triggers_core.execution._fail", lambda context, error: None)
+        patch.setattr("triggers_core.worker.execution._fail", lambda context, error: None)
         execute(*outbox.sent.pop())
     tasks.by_target["ship"] = before
 

@@ -20,8 +20,8 @@ from triggers_core import (
     hookimpl,
     trigger_task,
 )
-from triggers_core.storage import sqlite
 from triggers_core.storage.base import SCHEMA_VERSION
+from triggers_core.storage.sqlite import connections
 
 from .conftest import HeldManager
 
@@ -160,7 +160,7 @@ class TestSqliteFile:
         def connect_without_shared_memory(path, **options):
             return connect(f"file:{path}?vfs=unix-dotfile", uri=True, **options)
 
-        monkeypatch.setattr(sqlite.sqlite3, "connect", connect_without_shared_memory)
+        monkeypatch.setattr(connections.sqlite3, "connect", connect_without_shared_memory)
         with pytest.raises(StorageError, match="keep the file on a local disk"):
             _use(SqliteStorage(tmp_path / "data.db"))
 
@@ -263,10 +263,10 @@ def test_a_signals_handler_that_raises_leaves_no_transaction_open(
             raise interruptions.pop()
         return done
 
-    monkeypatch.setattr(sqlite._Connection, "execute", execute, raising=False)
+    monkeypatch.setattr(connections.Connection, "execute", execute, raising=False)
     with pytest.raises(Interruption):
         use(storage)
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_SECONDS", 0.0)
+    monkeypatch.setattr(connections, "BUSY_TIMEOUT_SECONDS", 0.0)
     other = SqliteStorage(tmp_path / "data.db")
     for mended in (other, storage):
         _write(mended, "u")
@@ -317,7 +317,7 @@ class TestLockOfAnotherProcess:
 
     def test_is_waited_for_by_a_write(self, storage, hold, monkeypatch):
         let_go = hold(WRITE_LOCK)
-        monkeypatch.setattr(sqlite, "time", Clock(while_it_sleeps=let_go))
+        monkeypatch.setattr(connections, "time", Clock(while_it_sleeps=let_go))
         _write(storage, "t")
         assert dict(storage.sessions()) == {"s": "m", "t": "m"}
 
@@ -327,18 +327,18 @@ class TestLockOfAnotherProcess:
         let_go = hold(WRITE_LOCK, RECOVER_LOCK)
         with open(_index_of(storage), "r+b") as index:
             index.write(bytes(INDEX_HEADER_BYTES))
-        monkeypatch.setattr(sqlite, "time", Clock(while_it_sleeps=let_go))
+        monkeypatch.setattr(connections, "time", Clock(while_it_sleeps=let_go))
         assert list(storage.sessions()) == [("s", "m")]
 
     def test_is_looked_at_less_and_less_often_and_then_no_more(self, storage, hold, monkeypatch):
         let_go = hold(WRITE_LOCK)
         clock = Clock()
-        monkeypatch.setattr(sqlite, "time", clock)
+        monkeypatch.setattr(connections, "time", clock)
         with pytest.raises(StorageError, match="locked; this change was not made"):
             _write(storage, "t")
         assert clock.pauses == sorted(clock.pauses)
-        assert (clock.pauses[0], clock.pauses[-1]) == sqlite.BUSY_PAUSES_SECONDS
-        assert clock.monotonic() == pytest.approx(sqlite.BUSY_TIMEOUT_SECONDS, abs=0.1)
+        assert (clock.pauses[0], clock.pauses[-1]) == connections.BUSY_PAUSES_SECONDS
+        assert clock.monotonic() == pytest.approx(connections.BUSY_TIMEOUT_SECONDS, abs=0.1)
 
         let_go()
         assert list(storage.sessions()) == [("s", "m")]

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import pytest
 
 from triggers_core import MemoryStorage, Status, StorageError, TransientStorageError, TriggerTask
-from triggers_core.work import RETRY_PAUSES_SECONDS
+from triggers_core.engine.change import RETRY_PAUSES_SECONDS
 
 CONFIGURATION = {
     "t_ship": {"after": ["paid"], "andEvery": "paid", "run": "ship"},

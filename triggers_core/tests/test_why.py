@@ -6,7 +6,8 @@ import shlex
 import pytest
 from typer.testing import CliRunner
 
-from triggers_core import Plugins, TriggerManager, commands, trigger_task
+from triggers_core import Plugins, TriggerManager, trigger_task
+from triggers_core.cli import commands
 from triggers_core.recovery import recover_once
 
 pytestmark = pytest.mark.parametrize("storage", ["memory"], indirect=True)
@@ -79,7 +80,7 @@ def claim_and_vanish(runner, tasks, task=None):
     tasks["close"] = vanish
     context_of_the_end = pytest.MonkeyPatch.context()
     with context_of_the_end as patch, pytest.raises(Vanished):
-        patch.setattr("triggers_core.execution._fail", lambda *_: None)
+        patch.setattr("triggers_core.worker.execution._fail", lambda *_: None)
         runner.work_once()
 
 

@@ -12,8 +12,8 @@ from triggers_core import (
     TransientStorageError,
     execute,
     trigger_task,
-    work,
 )
+from triggers_core.engine import change
 from triggers_postgres import PostgresStorage
 from triggers_postgres.connections import RETRY_PAUSES_SECONDS
 from triggers_postgres.schema import TABLES
@@ -110,7 +110,7 @@ def fail_writes(admin, schema):
 
 @pytest.fixture
 def three_tries(monkeypatch):
-    monkeypatch.setattr(work, "RETRY_PAUSES_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(change, "RETRY_PAUSES_SECONDS", (0.0, 0.0))
     return 3
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triggers_core import Configuration
-from triggers_core.graph import graph_of
+from triggers_core.insight.graph import graph_of
 from triggers_web.layout import MOST_POINTS, ROW_GAP, Size, TooLarge, lay_out
 from triggers_web.picture import draw
 

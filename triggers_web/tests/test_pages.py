@@ -7,7 +7,7 @@ import pytest
 
 from triggers_core import Status
 from triggers_core.errors import StorageError
-from triggers_core.graph import COLOURS
+from triggers_core.insight.graph import COLOURS
 from triggers_web import app as web
 
 HOSTILE = """<script>alert(1)</script>"'&amp; {{ 7919 * 7919 }} ../..?a=b%23c%2f;ü漢"""

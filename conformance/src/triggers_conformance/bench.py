@@ -29,8 +29,8 @@ from triggers_core import (
     TriggersError,
     hookimpl,
 )
-from triggers_core.instance import ACTIVE
-from triggers_core.plugins import STORAGE_VARIABLE
+from triggers_core.plugins.in_use import STORAGE_VARIABLE
+from triggers_core.rules.instance import ACTIVE
 
 if TYPE_CHECKING:
     from triggers_conformance.runner import RunnerConformance

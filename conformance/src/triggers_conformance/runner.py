@@ -43,7 +43,7 @@ from triggers_core import (
     TaskInstance,
     TriggerManager,
 )
-from triggers_core.names import check_name
+from triggers_core.rules.names import check_name
 
 DEFAULT_TIMEOUT = 60.0
 CAPABILITIES = frozenset({"join", "cooldown", "remote", "inline"})

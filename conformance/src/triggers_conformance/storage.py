@@ -31,8 +31,8 @@ from triggers_core import (
     TaskInstance,
     UnitOfWork,
 )
-from triggers_core.kwargs import MAX_DEPTH
-from triggers_core.names import MAX_NAME_LENGTH, check_name
+from triggers_core.rules.kwargs import MAX_DEPTH
+from triggers_core.rules.names import MAX_NAME_LENGTH, check_name
 
 Result = TypeVar("Result")
 

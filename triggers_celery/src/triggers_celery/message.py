@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from triggers_celery.directive import message_options
 from triggers_core import Plugins, Reference, TaskInstance, TriggerManager, default_plugins
@@ -80,7 +80,7 @@ def _send(
         add_to_parent=False,
         **_options(task, manager, instance, countdown),
     )
-    with _using(manager.plugins):
+    with _using(cast("Plugins", manager.plugins)):
         try:
             sent = apply_async(countdown=countdown or None)
         except ValueError:

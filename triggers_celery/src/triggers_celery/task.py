@@ -53,10 +53,10 @@ from triggers_core import (
     execute,
 )
 from triggers_core.recovery import take_over
+from triggers_core.rules.kwargs import Result
 from triggers_core.task import (
     MAX_RETRIES,
     OnWorkerLost,
-    Result,
     RetryRequested,
     SkipRequested,
     check_cooldown,

@@ -17,7 +17,7 @@ from celery.signals import worker_init, worker_ready
 
 from triggers_celery import CeleryTriggerTask, task
 from triggers_core import SqliteStorage, TriggerManager, default_plugins
-from triggers_core.storage import sqlite
+from triggers_core.storage.sqlite import connections
 
 app = Celery("orders")
 app.conf.update(json.loads(os.environ["ORDERS_SETTINGS"]))
@@ -37,7 +37,7 @@ class HastyManager(TriggerManager):
 @worker_init.connect
 def register(**_):
     if "ORDERS_BUSY_TIMEOUT" in os.environ:
-        sqlite.BUSY_TIMEOUT_SECONDS = float(os.environ["ORDERS_BUSY_TIMEOUT"])
+        connections.BUSY_TIMEOUT_SECONDS = float(os.environ["ORDERS_BUSY_TIMEOUT"])
     default_plugins().managers.add(HastyManager)
     default_plugins().add_storage(
         SqliteStorage(os.environ["ORDERS_LEDGER"], alias="ledger", synchronous="NORMAL")

@@ -3,7 +3,7 @@
 Everything public is here; a name that is not in ``__all__`` may change without notice.
 """
 
-from triggers_core.config import Configuration, TaskConfig
+from triggers_core.engine.outcome import FireOutcome
 from triggers_core.errors import (
     ConfigurationError,
     DamagedStore,
@@ -26,18 +26,18 @@ from triggers_core.errors import (
     TransientStorageError,
     TriggersError,
 )
-from triggers_core.execution import cancel, execute
 from triggers_core.hookspecs import hookimpl
-from triggers_core.instance import Status, TaskInstance
 from triggers_core.manager import TriggerManager
-from triggers_core.plugins import Plugins, default_plugins
-from triggers_core.reference import Reference
+from triggers_core.plugins.in_use import Plugins, default_plugins
+from triggers_core.rules.config import Configuration, TaskConfig
+from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.runner import BaseTaskRunner
 from triggers_core.storage.base import SessionReader, Storage, UnitOfWork
 from triggers_core.storage.memory import MemoryStorage
 from triggers_core.storage.sqlite import SqliteStorage
 from triggers_core.task import TaskContext, TaskInterruption, TriggerTask, trigger_task
-from triggers_core.work import FireOutcome
+from triggers_core.worker.execution import cancel, execute
+from triggers_core.worker.reference import Reference
 
 __all__ = [
     "BaseTaskRunner",

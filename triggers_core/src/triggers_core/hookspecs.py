@@ -13,19 +13,18 @@ name; the others are still called, and nothing is undone. They cannot be wrapper
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pluggy
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from triggers_core.config import TaskConfig
-    from triggers_core.instance import Status, TaskInstance
-    from triggers_core.manager import TriggerManager
-    from triggers_core.runner import BaseTaskRunner
-    from triggers_core.task import Result, TaskContext, TriggerTask
-    from triggers_core.work import FireOutcome
+from triggers_core.engine.outcome import FireOutcome
+from triggers_core.manager import TriggerManager
+from triggers_core.rules.config import TaskConfig
+from triggers_core.rules.instance import Status, TaskInstance
+from triggers_core.rules.kwargs import Result
+from triggers_core.runner import BaseTaskRunner
+from triggers_core.task import TaskContext, TriggerTask
 
 PROJECT_NAME = "triggers"
 

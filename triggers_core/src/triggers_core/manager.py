@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from triggers_core.config import Configuration, TaskConfig
-from triggers_core.errors import InstanceNotFound, InvalidKwargs, InvalidTransition, StorageError
-from triggers_core.instance import Status, TaskInstance, split_instance_name
-from triggers_core.kwargs import encode_kwargs
-from triggers_core.names import check_name, shown
-from triggers_core.plugins import Plugins, default_plugins
-from triggers_core.storage.base import Storage
-from triggers_core.task import Result, TriggerTask
-from triggers_core.work import FireOutcome, Work, change
-
-Firing = (
-    tuple[str]
-    | tuple[str, Mapping[str, Any] | None]
-    | tuple[str, Mapping[str, Any] | None, str | None]
-)
-"""A trigger's name, with its kwargs, with an ``event_id``."""
-_LONGEST_FIRING = 3
+from triggers_core.engine import mending
+from triggers_core.engine.change import change
+from triggers_core.engine.firing import Firing, fire_all
+from triggers_core.engine.outcome import FireOutcome
+from triggers_core.engine.session import Session
+from triggers_core.engine.work import Work
+from triggers_core.rules.config import Configuration, TaskConfig
+from triggers_core.rules.instance import TaskInstance
+from triggers_core.rules.kwargs import Result
 
 
-class TriggerManager:
+class TriggerManager(Session):
     """One session: fire into it, look at it, mend it. Thread-safe; keeps no state of its own.
 
     Subclass it, with a ``name`` of its own, to change what it does or the runner that it
@@ -52,30 +43,6 @@ class TriggerManager:
         StorageNotFound: no storage was given, and none is named.
         StorageError: what was given is no storage.
     """
-
-    name: ClassVar[str] = "triggers"
-    default_task_runner_name: ClassVar[str] = "celery"
-    dispatch_timeout: ClassVar[float] = 300.0
-    lease_duration: ClassVar[float] = 60.0
-
-    def __init__(
-        self,
-        session_uid: str,
-        *,
-        storage: Storage | None = None,
-        plugins: Plugins | None = None,
-    ) -> None:
-        self.session_uid = check_name(session_uid, "session")
-        self.plugins = default_plugins() if plugins is None else plugins
-        self.storage = self.plugins.storage() if storage is None else storage
-        if not isinstance(self.storage, Storage):
-            raise StorageError(
-                f"session {session_uid!r}: expected a triggers_core.Storage, not {shown(storage)}; "
-                "plugins.open_storage('sqlite:///triggers.db') returns one"
-            )
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.session_uid!r})"
 
     def update_configuration(self, configuration: Mapping[str, Mapping[str, Any]]) -> None:
         """Add tasks to the session's configuration, or replace those of the same name.
@@ -139,10 +106,7 @@ class TriggerManager:
             StorageError: nothing was changed.
             DispatchError: all of them *are* recorded, and must not be fired again.
         """
-        if not isinstance(firings, Iterable):
-            raise InvalidKwargs(f"expected firings to iterate over, not {shown(firings)}")
-        checked = [_checked(*_as_firing(firing)) for firing in firings]
-        return change(self, lambda work: [_fire(work, *firing) for firing in checked])
+        return fire_all(self, firings)
 
     def replay_failed_instance(
         self,
@@ -166,25 +130,7 @@ class TriggerManager:
                 instance did not take.
             DispatchError: the replay is recorded, but the clone reached no runner.
         """
-        name = self._name_of(instance)
-        replacement = _replacement(name, replacement_kwargs)
-
-        def replay(work: Work) -> TaskInstance:
-            failed = _failed(work.find(name), "replayed")
-            unknown = sorted(map(repr, replacement.keys() - failed.trigger_kwargs.keys()))
-            if unknown:
-                raise InvalidKwargs(
-                    f"instance {name}: cannot replace the kwargs of {unknown[0]}, which it "
-                    f"did not take; it took {', '.join(sorted(failed.trigger_kwargs))}"
-                )
-            return work.replay(
-                failed,
-                attempt=1,
-                config_digest=work.unit.configuration().digest,
-                trigger_kwargs=replacement,
-            )
-
-        return change(self, replay)
+        return mending.replay_failed(self, self.name_of(instance), replacement_kwargs)
 
     def skip_failed_instance(
         self, instance: TaskInstance | str, *, cascade: bool = False, result: Result = None
@@ -202,16 +148,7 @@ class TriggerManager:
             InvalidKwargs: ``result`` is no mapping of JSON values, or has no cascade to go in.
             DispatchError: the skip is recorded, but an instance reached no runner.
         """
-        name = self._name_of(instance)
-        kwargs = json.loads(encode_kwargs(result, f"instance {name}, result"))
-        if result is not None and not cascade:
-            raise InvalidKwargs(f"instance {name}: a result needs cascade=True to go anywhere")
-        return change(
-            self,
-            lambda work: work.skip(
-                _failed(work.find(name), "skipped"), cascade=cascade, result=kwargs
-            ),
-        )
+        return mending.skip_failed(self, self.name_of(instance), cascade=cascade, result=result)
 
     def mark_instance_logs_resolved(self, instance: TaskInstance | str) -> TaskInstance:
         """Note that a person has dealt with an instance's error or warnings; return it.
@@ -221,139 +158,10 @@ class TriggerManager:
         Raises:
             InstanceNotFound: there is none of that name.
         """
-        name = self._name_of(instance)
-
-        def resolve(work: Work) -> TaskInstance:
-            found = work.find(name)
-            if found.is_resolved:
-                return found
-            resolved = found.with_metadata(logs_resolved=True)
-            work.keep(resolved)
-            return resolved
-
-        return change(self, resolve)
-
-    def instance(self, name: str) -> TaskInstance:
-        """Return one instance (``"t_task#0"``) as it stands. Raises InstanceNotFound."""
-        with self.storage.read(self.session_uid) as reader:
-            found = reader.instance(*split_instance_name(name))
-        if found is None:
-            raise InstanceNotFound(f"session {self.session_uid!r} has no instance {name!r}")
-        return found
-
-    def instances(
-        self, task_name: str | None = None, *, statuses: Collection[Status] | None = None
-    ) -> list[TaskInstance]:
-        """Return the session's instances, by task name and number.
-
-        Args:
-            task_name: only this task's.
-            statuses: only those that stand so.
-
-        Raises:
-            InvalidName: no task can have that name.
-        """
-        if task_name is not None:
-            check_name(task_name, "task")
-        with self.storage.read(self.session_uid) as reader:
-            return reader.instances(task_name=task_name, statuses=statuses)
-
-    def unresolved_instances(self) -> list[TaskInstance]:
-        """Return the instances that failed or logged a warning, and that nobody has resolved."""
-        return [instance for instance in self.instances() if not instance.is_resolved]
-
-    def configuration(self) -> Configuration:
-        """Return the session's present configuration."""
-        with self.storage.read(self.session_uid) as reader:
-            return reader.configuration()
-
-    def task_config(self, instance: TaskInstance) -> TaskConfig:
-        """Return the configuration that an instance lives by."""
-        return self.storage.task_config(instance)
-
-    def resolve(self, instance: TaskInstance) -> TriggerTask:
-        """Return the task that an instance runs.
-
-        Raises:
-            TaskNotFound: its ``run`` target leads nowhere.
-            ConfigurationError: it leads to something that is no task.
-        """
-        target = self.task_config(instance).run
-        found: TriggerTask = self.plugins.hook.triggers_resolve_task(manager=self, target=target)
-        return found
-
-    def _name_of(self, instance: TaskInstance | str) -> str:
-        if not isinstance(instance, TaskInstance):
-            split_instance_name(instance)
-            return instance
-        if instance.session_uid != self.session_uid:
-            raise InstanceNotFound(
-                f"instance {instance.name} is of session {instance.session_uid!r}, and this "
-                f"manager is of {self.session_uid!r}"
-            )
-        return instance.name
+        return mending.mark_logs_resolved(self, self.name_of(instance))
 
     def _check_runner(self, task: TaskConfig) -> None:
         if task.using is not None:
             self.plugins.check_runner(task.using, f"task {task.name!r}")
         elif not self.plugins.has_hook("triggers_select_runner"):
             self.plugins.check_runner(self.default_task_runner_name, f"task {task.name!r}")
-
-
-def _as_firing(firing: Any) -> Firing:
-    if isinstance(firing, (tuple, list)) and 1 <= len(firing) <= _LONGEST_FIRING:
-        checked: Firing = tuple(firing)
-        return checked
-    raise InvalidKwargs(
-        f"a firing is (trigger_name, trigger_kwargs, event_id), the last two optional, "
-        f"not {shown(firing)}"
-    )
-
-
-def _checked(
-    trigger_name: str,
-    trigger_kwargs: Mapping[str, Any] | None = None,
-    event_id: str | None = None,
-) -> tuple[str, dict[str, Any], str | None]:
-    check_name(trigger_name, "trigger")
-    kwargs = json.loads(encode_kwargs(trigger_kwargs, f"trigger {trigger_name!r}"))
-    if event_id is not None:
-        check_name(event_id, "event")
-    return trigger_name, kwargs, event_id
-
-
-def _fire(
-    work: Work, trigger_name: str, trigger_kwargs: dict[str, Any], event_id: str | None
-) -> FireOutcome:
-    if event_id is None:
-        return work.fire(trigger_name, trigger_kwargs)
-    first = work.unit.outcome(event_id)
-    if first is not None:
-        return FireOutcome.from_dict(first)
-    outcome = work.fire(trigger_name, trigger_kwargs)
-    work.unit.record_outcome(event_id, outcome.to_dict())
-    return outcome
-
-
-def _failed(instance: TaskInstance, past: str) -> TaskInstance:
-    if instance.status is not Status.FAILED:
-        raise InvalidTransition(
-            f"instance {instance.name} is {instance.status}; only a failed one can be {past}"
-        )
-    return instance
-
-
-def _replacement(
-    name: str, replacement_kwargs: Mapping[str, Mapping[str, Any]] | None
-) -> dict[str, Any]:
-    if replacement_kwargs is None:
-        return {}
-    if not isinstance(replacement_kwargs, Mapping):
-        raise InvalidKwargs(
-            f"instance {name}: the replacement must be a mapping of trigger names to kwargs, "
-            f"not {type(replacement_kwargs).__name__}"
-        )
-    return {
-        trigger_name: json.loads(encode_kwargs(kwargs, f"trigger {trigger_name!r}"))
-        for trigger_name, kwargs in replacement_kwargs.items()
-    }

@@ -9,16 +9,15 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from triggers_core.engine.change import change
+from triggers_core.engine.work import Work
 from triggers_core.errors import TriggersError
-from triggers_core.instance import Status, TaskInstance
-from triggers_core.plugins import Plugins, default_plugins
+from triggers_core.manager import TriggerManager
+from triggers_core.plugins.in_use import Plugins, default_plugins
+from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.storage.base import Storage
-from triggers_core.work import Work, change
-
-if TYPE_CHECKING:
-    from triggers_core.manager import TriggerManager
 
 DEFAULT_LIMIT = 100
 DEFAULT_INTERVAL = 10.0

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-if TYPE_CHECKING:
-    from triggers_core.instance import TaskInstance
-    from triggers_core.manager import TriggerManager
-    from triggers_core.task import TriggerTask
+from triggers_core.manager import TriggerManager
+from triggers_core.rules.instance import TaskInstance
+from triggers_core.task import TriggerTask
 
 
 class BaseTaskRunner(ABC):
@@ -45,4 +44,5 @@ class BaseTaskRunner(ABC):
             TaskNotFound: the ``run`` target leads nowhere.
             ConfigurationError: it leads to something that is no task.
         """
-        return manager.resolve(task_instance)
+        found: TriggerTask = manager.resolve(task_instance)
+        return found

@@ -8,17 +8,16 @@ from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, overload
 
 from triggers_core.errors import ConfigurationError, InvalidKwargs
-from triggers_core.instance import TaskInstance
-from triggers_core.names import shown
+from triggers_core.manager import TriggerManager
+from triggers_core.rules.instance import TaskInstance
+from triggers_core.rules.kwargs import Result
+from triggers_core.rules.names import shown
 
 if TYPE_CHECKING:
-    from triggers_core.manager import TriggerManager
-
     _LoggerAdapter = logging.LoggerAdapter[logging.Logger]
 else:
     _LoggerAdapter = logging.LoggerAdapter  # which Python 3.10 cannot subscript
 
-Result = Mapping[str, Any] | None
 OnWorkerLost = Literal["rerun", "fail"]
 Filters = Mapping[str, Mapping[str, Callable[[Any], Any]]]
 

@@ -16,9 +16,9 @@ import pytest
 
 from triggers_core.errors import InstanceNotFound
 from triggers_core.hookspecs import hookimpl
-from triggers_core.instance import Status, TaskInstance
 from triggers_core.manager import TriggerManager
-from triggers_core.plugins import Plugins
+from triggers_core.plugins.in_use import Plugins
+from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.storage.memory import MemoryStorage
 from triggers_core.task import TriggerTask, as_task
 

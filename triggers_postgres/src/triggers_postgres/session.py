@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.sql import SQL, Literal
 
-from triggers_core.config import Configuration
-from triggers_core.instance import Status, TaskInstance
-from triggers_core.kwargs import to_json
-from triggers_core.storage.base import (
+from triggers_core.rules.config import Configuration
+from triggers_core.rules.instance import Status, TaskInstance
+from triggers_core.rules.kwargs import to_json
+from triggers_core.storage.base import SessionReader, Storage, UnitOfWork
+from triggers_core.storage.row import (
     COLUMNS,
-    SessionReader,
-    Storage,
-    UnitOfWork,
     decode_instance,
     decode_moment,
     decode_object,

@@ -7,7 +7,7 @@ from functools import partial
 from typing import ClassVar
 
 from triggers_core import BaseTaskRunner, TaskInstance, TriggerManager, TriggersError, execute
-from triggers_core.lease import KEEPER
+from triggers_core.worker.lease import KEEPER
 from triggers_threading.pool import ThreadPool
 
 DEFAULT_MAX_WORKERS = 32

@@ -1,7 +1,7 @@
 """The application: each page is a function of what the storage says at that moment.
 
 No rule is decided here. What there is to see comes from the storage, why a task has not run from
-:mod:`triggers_core.diagnosis`, and replay and skip are the manager's.
+:mod:`triggers_core.insight.diagnosis`, and replay and skip are the manager's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from triggers_core.diagnosis import Facts, Finding, explain, note
 from triggers_core.errors import (
     DispatchError,
     InstanceNotFound,
@@ -36,12 +35,13 @@ from triggers_core.errors import (
     TaskNotFound,
     TriggersError,
 )
-from triggers_core.graph import graph_of
-from triggers_core.instance import Status
-from triggers_core.kwargs import from_json, merge_kwargs
-from triggers_core.plugins import Plugins, default_plugins
+from triggers_core.insight.diagnosis import Facts, Finding, explain, note
+from triggers_core.insight.graph import graph_of
+from triggers_core.insight.viewing import facts_of, manager_of, viewer_of
+from triggers_core.plugins.in_use import Plugins, default_plugins
+from triggers_core.rules.instance import Status
+from triggers_core.rules.kwargs import from_json, merge_kwargs
 from triggers_core.storage.base import Storage
-from triggers_core.viewing import facts_of, manager_of, viewer_of
 from triggers_web.guard import Guard, SafeHeaders, answered_hosts, read_form
 from triggers_web.layout import TooLarge
 from triggers_web.picture import Drawing, draw

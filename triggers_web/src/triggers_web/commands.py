@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from triggers_core.commands import StorageOption, open_storage
+from triggers_core.cli.options import StorageOption, open_storage
 from triggers_web.app import create_app
 from triggers_web.guard import LOOPBACK, answered_hosts, host_in_url, is_loopback
 

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from triggers_core.graph import Edge, Graph, Node
+from triggers_core.insight.graph import Edge, Graph, Node
 from triggers_web.layout import Box, Point, Size, lay_out
 
 NAME_WIDTH = 7.6

@@ -1,4 +1,7 @@
-"""Where sessions are kept: the contract in ``base``, and the two storages of the core."""
+"""Where sessions are kept: the contract in ``base``, and the two storages of the core.
+
+Stands on ``rules``; storages import the contract and never each other.
+"""
 
 from triggers_core.storage.base import SessionReader, Storage, UnitOfWork
 

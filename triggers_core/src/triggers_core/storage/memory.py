@@ -10,20 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from triggers_core.config import Configuration
 from triggers_core.errors import StorageError
-from triggers_core.instance import ACTIVE, Status, TaskInstance
-from triggers_core.kwargs import to_json
+from triggers_core.rules.config import Configuration
+from triggers_core.rules.instance import ACTIVE, Status, TaskInstance
+from triggers_core.rules.kwargs import to_json
 from triggers_core.storage.base import (
     DEFAULT_ALIAS,
     LostInstance,
     SessionReader,
     Storage,
     UnitOfWork,
-    decode_instance,
-    encode_instance,
 )
 from triggers_core.storage.forks import call_at_fork
+from triggers_core.storage.row import decode_instance, encode_instance
 
 Key = tuple[str, int]
 """(task name, number)"""

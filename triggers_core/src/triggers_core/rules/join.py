@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from triggers_core.config import TaskConfig
-from triggers_core.instance import Status, TaskInstance
+from triggers_core.rules.config import TaskConfig
+from triggers_core.rules.instance import Status, TaskInstance
 
 
 def take(

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from triggers_core.config import Configuration, TaskConfig
 from triggers_core.errors import TaskNotFound
-from triggers_core.instance import Status, TaskInstance, counted
+from triggers_core.rules.config import Configuration, TaskConfig
+from triggers_core.rules.instance import Status, TaskInstance, counted
 
 MOST_INSTANCES = 10
 """Instances of one task that are told of one by one; the rest are counted."""

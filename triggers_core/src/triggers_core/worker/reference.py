@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from triggers_core.errors import InvalidReference, TriggersError
-from triggers_core.instance import TaskInstance, split_instance_name
-from triggers_core.names import check_name, shown
-
-if TYPE_CHECKING:
-    from triggers_core.manager import TriggerManager
-    from triggers_core.plugins import Plugins
+from triggers_core.manager import TriggerManager
+from triggers_core.plugins.in_use import Plugins
+from triggers_core.rules.instance import TaskInstance, split_instance_name
+from triggers_core.rules.names import check_name, shown
 
 
 @dataclass(frozen=True)

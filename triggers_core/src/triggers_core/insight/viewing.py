@@ -6,12 +6,12 @@ to look, though not to act.
 
 from __future__ import annotations
 
-from triggers_core.diagnosis import Facts
-from triggers_core.dispatch import select_runner
+from triggers_core.engine.dispatch import select_runner
 from triggers_core.errors import InstanceNotFound, TriggersError
-from triggers_core.instance import TaskInstance
+from triggers_core.insight.diagnosis import Facts
 from triggers_core.manager import TriggerManager
-from triggers_core.plugins import Plugins
+from triggers_core.plugins.in_use import Plugins
+from triggers_core.rules.instance import TaskInstance
 from triggers_core.storage.base import Storage
 
 _SESSIONS_ADVICE = "; `triggers sessions` lists those it has"
@@ -19,7 +19,9 @@ _MANAGER_ADVICE = "; --import the application's module that adds it"
 
 
 class _Viewer(TriggerManager):
-    """Looks at a session whose own manager class is not known here."""
+    """Looks at a session whose own manager class is not known here, for this reason."""
+
+    reason: TriggersError
 
 
 def manager_of(plugins: Plugins, storage: Storage, session_uid: str) -> TriggerManager:
@@ -42,11 +44,12 @@ def viewer_of(plugins: Plugins, storage: Storage, session_uid: str) -> TriggerMa
         StorageError: the store cannot be used.
     """
     name = _manager_name(storage, session_uid)
-    manager_class: type[TriggerManager]
     try:
-        manager_class = plugins.managers.load(name)
-    except TriggersError:
-        manager_class = _Viewer
+        manager_class = plugins.managers.load(name, _MANAGER_ADVICE)
+    except TriggersError as error:
+        viewer = _Viewer(session_uid, storage=storage, plugins=plugins)
+        viewer.reason = error
+        return viewer
     return manager_class(session_uid, storage=storage, plugins=plugins)
 
 
@@ -59,9 +62,7 @@ def facts_of(manager: TriggerManager) -> Facts:
 
     def runner_of(instance: TaskInstance) -> str:
         if isinstance(manager, _Viewer):
-            manager.plugins.managers.load(
-                _manager_name(manager.storage, manager.session_uid), _MANAGER_ADVICE
-            )
+            raise manager.reason
         return select_runner(manager, instance).name
 
     with manager.storage.read(manager.session_uid) as reader:

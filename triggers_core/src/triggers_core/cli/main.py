@@ -13,7 +13,7 @@ def main() -> None:
     """Run the command line; without its libraries, say how to install them."""
     if find_spec("typer") is None or find_spec("rich") is None:
         sys.exit("the command line needs its extra: pip install 'triggers-core[cli]'")
-    from triggers_core import commands  # noqa: PLC0415 - needs the extra
+    from triggers_core.cli import commands  # noqa: PLC0415 - needs the extra
 
     # An application's tasks are found as by `python -m`, but hide no installed module.
     sys.path.append(os.getcwd())

@@ -11,29 +11,25 @@ import os
 import threading
 from collections.abc import Iterable
 from functools import cache
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pluggy
 
 from triggers_core import hookspecs
+from triggers_core.engine.extensions import offer_default
 from triggers_core.errors import (
     ManagerNotFound,
     PluginError,
     RunnerNotFound,
     StorageNotFound,
-    TaskNotFound,
 )
-from triggers_core.hookspecs import PROJECT_NAME, hookimpl
-from triggers_core.names import did_you_mean
-from triggers_core.registry import Registry
+from triggers_core.hookspecs import PROJECT_NAME
+from triggers_core.manager import TriggerManager
+from triggers_core.plugins.core_hooks import CoreHooks
+from triggers_core.plugins.registry import Registry
+from triggers_core.rules.names import did_you_mean
 from triggers_core.runner import BaseTaskRunner
 from triggers_core.storage.base import DEFAULT_ALIAS, Storage
-from triggers_core.task import Result, TaskContext, TriggerTask, as_task
-
-if TYPE_CHECKING:
-    from triggers_core.instance import TaskInstance
-    from triggers_core.manager import TriggerManager
 
 STORAGE_VARIABLE = "TRIGGERS_STORAGE"
 """The environment variable with the URL of the storage whose alias is ``default``."""
@@ -88,7 +84,7 @@ class Plugins:
         self._building = threading.RLock()  # a runner may be built from another
         self._pluggy = pluggy.PluginManager(PROJECT_NAME)
         self._pluggy.add_hookspecs(hookspecs)
-        self._pluggy.register(_CoreHooks(), "triggers-core")
+        self._pluggy.register(CoreHooks(), "triggers-core")
         if load_entry_points:
             self._load_plugins()
 
@@ -338,35 +334,7 @@ def default_plugins() -> Plugins:
     return Plugins()
 
 
-class _CoreHooks:
-    """What the core itself does at the hooks that return something: last, if nobody else did."""
-
-    @hookimpl(trylast=True)
-    def triggers_run(
-        self, runner: BaseTaskRunner, manager: TriggerManager, task_instance: TaskInstance
-    ) -> bool:
-        runner.run(manager=manager, task_instance=task_instance)
-        return True
-
-    @hookimpl(trylast=True)
-    def triggers_resolve_task(self, target: str) -> TriggerTask:
-        module_name, _, attribute = target.rpartition(".")
-        try:
-            found = getattr(import_module(module_name), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise TaskNotFound(
-                f"run target {target!r} cannot be imported ({error}); expected the dotted name "
-                "of a task, 'package.module.task', that this process can import"
-            ) from error
-        return as_task(found, target)
-
-    @hookimpl(trylast=True)
-    def triggers_execute(self, context: TaskContext, task: TriggerTask) -> Result:
-        return task.run(context)
-
-
-RUN_TASK = _CoreHooks.triggers_execute
-"""The framework's last step on the way into a task."""
+offer_default(default_plugins)
 
 
 def _check_runner(offered: object) -> type[BaseTaskRunner]:
@@ -387,7 +355,6 @@ def _check_storage(offered: object) -> type[Storage]:
 
 
 def _check_manager(offered: object) -> type[TriggerManager]:
-    # TriggerManager is built on this module, so it is known here by what marks it.
-    if isinstance(offered, type) and hasattr(offered, "default_task_runner_name"):
+    if isinstance(offered, type) and issubclass(offered, TriggerManager):
         return offered
     raise TypeError("expected a subclass of triggers_core.TriggerManager")

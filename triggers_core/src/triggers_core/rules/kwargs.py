@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from triggers_core.errors import InvalidKwargs
-from triggers_core.names import shown
+from triggers_core.rules.names import shown
+
+Result = Mapping[str, Any] | None
+"""What a task returns: the kwargs of its cascade."""
 
 MAX_DEPTH = 64
 """Levels of nesting; more is taken for a structure that contains itself."""

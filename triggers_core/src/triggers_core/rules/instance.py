@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from triggers_core.errors import InstanceNotFound, InvalidName, InvalidTransition
-from triggers_core.names import check_name, shown
+from triggers_core.rules.names import check_name, shown
 
 
 class Status(str, Enum):

@@ -19,10 +19,10 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from triggers_core.diagnosis import Finding, moment, note, span
 from triggers_core.errors import DispatchError, TriggersError
-from triggers_core.instance import Status, TaskInstance, counted
+from triggers_core.insight.diagnosis import Finding, moment, note, span
 from triggers_core.manager import TriggerManager
+from triggers_core.rules.instance import Status, TaskInstance, counted
 
 STYLES = {
     Status.UNSTARTED: "dim",

@@ -13,12 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import inf
-from typing import TYPE_CHECKING
 
-from triggers_core.instance import Status, TaskInstance
-
-if TYPE_CHECKING:
-    from triggers_core.manager import TriggerManager
+from triggers_core.engine.session import Session
+from triggers_core.rules.instance import Status, TaskInstance
 
 RENEWALS_PER_LEASE = 3
 
@@ -27,13 +24,13 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class _Lease:
-    manager: TriggerManager
+    session: Session
     instance: TaskInstance
     renew_at: float  # time.monotonic()
 
     @property
     def interval(self) -> float:
-        return self.manager.lease_duration / RENEWALS_PER_LEASE
+        return self.session.lease_duration / RENEWALS_PER_LEASE
 
 
 class LeaseKeeper:
@@ -64,10 +61,10 @@ class LeaseKeeper:
                 self._thread_runs = True
 
     @contextmanager
-    def holding(self, manager: TriggerManager, instance: TaskInstance) -> Iterator[None]:
+    def holding(self, session: Session, instance: TaskInstance) -> Iterator[None]:
         """Renew the running instance's lease until the body is left."""
         self.start()
-        lease = _Lease(manager, instance, renew_at=0.0)
+        lease = _Lease(session, instance, renew_at=0.0)
         lease.renew_at = time.monotonic() + lease.interval
         with self._changed:
             self._leases.add(lease)
@@ -111,12 +108,12 @@ class LeaseKeeper:
 
 
 def _renew(lease: _Lease) -> None:
-    manager, held = lease.manager, lease.instance
-    storage = manager.storage
-    with storage.transaction(manager.session_uid, manager.name) as unit:
+    session, held = lease.session, lease.instance
+    storage = session.storage
+    with storage.transaction(session.session_uid, session.name) as unit:
         current = unit.instance(held.task_name, held.number)
         if current is not None and current.status is Status.RUNNING:
-            unit.save(replace(current, recover_at=storage.now() + manager.lease_duration))
+            unit.save(replace(current, recover_at=storage.now() + session.lease_duration))
 
 
 KEEPER = LeaseKeeper()

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from triggers_core.config import Configuration, TaskConfig
-from triggers_core.instance import Status, TaskInstance, counted
+from triggers_core.rules.config import Configuration, TaskConfig
+from triggers_core.rules.instance import Status, TaskInstance, counted
 
 COLOURS: Mapping[Status, str] = {
     Status.UNSTARTED: "#e5e7eb",

@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Any
 
 from triggers_core.errors import ConfigurationError, InvalidKwargs, InvalidName
-from triggers_core.kwargs import encode_json, from_json, to_json
-from triggers_core.names import check_name, shown
+from triggers_core.rules.kwargs import encode_json, from_json, to_json
+from triggers_core.rules.names import check_name, shown
 
 DIRECTIVES = ("after", "run", "andEvery", "unless", "withParams", "using")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 
-from triggers_core.config import Configuration
-from triggers_core.names import did_you_mean
+from triggers_core.rules.config import Configuration
+from triggers_core.rules.names import did_you_mean
 
 _SAME_BUT_A_LETTER = 0.9
 _WITHOUT_DIGITS = dict.fromkeys(map(ord, "0123456789"))

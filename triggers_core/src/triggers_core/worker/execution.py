@@ -7,13 +7,17 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any
 
+from triggers_core.engine.change import change
+from triggers_core.engine.effects import fire, skip
+from triggers_core.engine.work import Work
 from triggers_core.errors import InvalidKwargs, MaxRetriesExceeded
-from triggers_core.instance import ACTIVE, Status, TaskInstance
-from triggers_core.kwargs import encode_kwargs, merge_kwargs
-from triggers_core.lease import KEEPER
-from triggers_core.plugins import RUN_TASK
+from triggers_core.manager import TriggerManager
+from triggers_core.plugins.core_hooks import RUN_TASK
+from triggers_core.rules.instance import ACTIVE, Status, TaskInstance
+from triggers_core.rules.kwargs import encode_kwargs, merge_kwargs
 from triggers_core.task import (
     RetryRequested,
     SkipRequested,
@@ -21,14 +25,9 @@ from triggers_core.task import (
     TriggerTask,
     as_task,
 )
-from triggers_core.work import Work, change
+from triggers_core.worker.lease import KEEPER
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from triggers_core.manager import TriggerManager
-
-    ResolveTask = Callable[[TriggerManager, TaskInstance], TriggerTask]
+ResolveTask = Callable[[TriggerManager, TaskInstance], TriggerTask]
 
 _logger = logging.getLogger(__name__)
 
@@ -70,10 +69,10 @@ def execute(
         with KEEPER.holding(manager, instance):
             result = manager.plugins.hook.triggers_execute(context=context, task=task)
         text = encode_kwargs(result, f"task {instance.task_name!r}, result")
-    except SkipRequested as skip:
-        return _skip(context, skip)
-    except RetryRequested as retry:
-        return _retry(context, retry, task)
+    except SkipRequested as asked:
+        return _skip(context, asked)
+    except RetryRequested as asked:
+        return _retry(context, asked, task)
     except Exception as error:
         return _fail(context, error)
     except BaseException as error:
@@ -167,20 +166,20 @@ def _finish(context: TaskContext, text: str) -> TaskInstance | None:
     def finish(work: Work, instance: TaskInstance) -> TaskInstance:
         result = json.loads(text)
         finished = work.change_to(instance.with_metadata(result=result), Status.FINISHED)
-        work.fire(instance.task_name, result)
+        fire(work, instance.task_name, result)
         return finished
 
     return _end(context, finish)
 
 
-def _skip(context: TaskContext, skip: SkipRequested) -> TaskInstance | None:
+def _skip(context: TaskContext, asked: SkipRequested) -> TaskInstance | None:
     try:
-        text = encode_kwargs(skip.result, f"task {context.instance.task_name!r}, skip")
+        text = encode_kwargs(asked.result, f"task {context.instance.task_name!r}, skip")
     except InvalidKwargs as error:
         return _fail(context, error)
 
     def end(work: Work, instance: TaskInstance) -> TaskInstance:
-        return work.skip(instance, cascade=skip.cascade, result=json.loads(text))
+        return skip(work, instance, cascade=asked.cascade, result=json.loads(text))
 
     return _end(context, end)
 

@@ -1,0 +1,87 @@
+"""Commands that act on one session: fire a trigger, mend an instance."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from triggers_core.cli.options import (
+    InstanceArgument,
+    KwargsOption,
+    SessionArgument,
+    StorageOption,
+    manager_at,
+    parsed,
+)
+from triggers_core.cli.terminal import (
+    warn,
+)
+from triggers_core.rules.names import did_you_mean
+
+
+def fire(
+    context: typer.Context,
+    session: SessionArgument,
+    trigger: Annotated[str, typer.Argument(help="The trigger's name.")],
+    storage: StorageOption = None,
+    kwargs: KwargsOption = "{}",
+    event_id: Annotated[str | None, typer.Option(help="Idempotency key.")] = None,
+) -> None:
+    """Fire a trigger into a session.
+
+    Example: triggers fire case-891 fee_paid --kwargs '{"euros": 40}'
+    """
+    manager = manager_at(context.obj, storage, session)
+    configuration = manager.configuration()
+    outcome = manager.fire(trigger, parsed("--kwargs", kwargs), event_id=event_id)
+    typer.echo(json.dumps(outcome.to_dict(), indent=2))
+    if not configuration.tasks_with(trigger):
+        known = {name for task in configuration.values() for name in task.triggers}
+        advice = did_you_mean(trigger, known)
+        warn(f"it is recorded, but no task waits for {trigger!r}{advice and f'; {advice}'}")
+
+
+def replay(
+    context: typer.Context,
+    session: SessionArgument,
+    instance: InstanceArgument,
+    storage: StorageOption = None,
+    kwargs: Annotated[
+        str, typer.Option(help="Trigger name → kwargs to replace, as a JSON object.")
+    ] = "{}",
+) -> None:
+    """Run a failed instance again.
+
+    Examples:
+
+        triggers replay case-891 't_close#0'
+
+        triggers replay case-891 't_close#0' --kwargs '{"fee_paid": {"euros": 40}}'
+    """
+    manager = manager_at(context.obj, storage, session)
+    clone = manager.replay_failed_instance(instance, parsed("--kwargs", kwargs))
+    typer.echo(f"{instance} is replayed as {clone.name}")
+
+
+def skip(
+    context: typer.Context,
+    session: SessionArgument,
+    instance: InstanceArgument,
+    storage: StorageOption = None,
+    result: Annotated[
+        str | None, typer.Option(help="Cascade, with this JSON object as the task's result.")
+    ] = None,
+) -> None:
+    """Give up a failed instance; with --result, go on as if it had finished.
+
+    Example: triggers skip case-891 't_close#0' --result '{}'
+    """
+    manager = manager_at(context.obj, storage, session)
+    manager.skip_failed_instance(
+        instance,
+        cascade=result is not None,
+        result=None if result is None else parsed("--result", result),
+    )
+    typer.echo(f"{instance} is skipped")

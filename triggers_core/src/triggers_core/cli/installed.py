@@ -1,0 +1,34 @@
+"""Commands that show what is installed."""
+
+from __future__ import annotations
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from triggers_core.cli.terminal import (
+    out,
+)
+
+
+def runners(context: typer.Context) -> None:
+    """List the installed task runners, a broken one with the reason.
+
+    Example: triggers runners
+    """
+    table = Table("name", "distribution", "version", "state")
+    for line in context.obj.runners.listing():
+        state = "[green]ready[/]" if line.problem is None else f"[red]{escape(line.problem)}[/]"
+        table.add_row(line.name, line.distribution, line.version, state)
+    out().print(table)
+
+
+def plugins_(context: typer.Context) -> None:
+    """List the registered plugins, and the hooks that each implements.
+
+    Example: triggers plugins
+    """
+    table = Table("name", "hooks")
+    for name, hooks in context.obj.plugin_hooks().items():
+        table.add_row(name, ", ".join(hooks))
+    out().print(table)

@@ -1,0 +1,123 @@
+"""Commands that look at sessions, and change nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Column, Table
+
+from triggers_core.cli.options import (
+    JsonOption,
+    SessionArgument,
+    StorageOption,
+    complete_task,
+    open_storage,
+    viewer_at,
+)
+from triggers_core.cli.terminal import (
+    coloured_counts,
+    instances_table,
+    out,
+    print_finding,
+    stopped_by_signals,
+)
+from triggers_core.insight.diagnosis import explain
+from triggers_core.insight.viewing import facts_of
+from triggers_core.rules.instance import ACTIVE, Status, TaskInstance
+
+DEFAULT_SESSIONS = 50
+"""Lines of ``triggers sessions``."""
+
+
+def sessions(
+    context: typer.Context,
+    storage: StorageOption = None,
+    status: Annotated[
+        list[Status] | None, typer.Option(help="Only those with an instance that stands so.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Lines at most.", min=1)] = DEFAULT_SESSIONS,
+) -> None:
+    """List sessions, oldest first, with how many instances stand where.
+
+    Example: triggers sessions --status failed
+    """
+    opened = open_storage(context.obj, storage)
+    table = Table(Column("session", overflow="fold"), "manager", "instances")
+    for session_uid, manager_name in opened.sessions():
+        with opened.read(session_uid) as reader:
+            if status and not reader.instances(statuses=status):
+                continue
+            found = reader.instances()
+        if table.row_count == limit:
+            table.caption = f"the first {limit}; --limit shows more"
+            break
+        table.add_row(escape(session_uid), escape(manager_name), coloured_counts(found))
+    out().print(table)
+
+
+def show(
+    context: typer.Context,
+    session: SessionArgument,
+    storage: StorageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a session's instances: status, what each waits for, since when, attempts.
+
+    Example: triggers show case-891 --storage sqlite:///triggers.db
+    """
+    manager = viewer_at(context.obj, storage, session)
+    if as_json:
+        typer.echo(json.dumps([_as_json(each) for each in manager.instances()], indent=2))
+    else:
+        out().print(instances_table(manager, manager.instances()))
+
+
+def why(
+    context: typer.Context,
+    session: SessionArgument,
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="The task's name, or one instance's: 't_task#0'.", autocompletion=complete_task
+        ),
+    ],
+    storage: StorageOption = None,
+) -> None:
+    """Say why a task has not run: what it waits for, and why that has not come.
+
+    Example: triggers why case-891 t_archive
+    """
+    print_finding(explain(task, facts_of(viewer_at(context.obj, storage, session))))
+
+
+def watch(
+    context: typer.Context,
+    session: SessionArgument,
+    storage: StorageOption = None,
+    interval: Annotated[float, typer.Option(help="Seconds between looks.", min=0.1)] = 1.0,
+    until_settled: Annotated[
+        bool, typer.Option("--until-settled", help="Stop when nothing runs any more.")
+    ] = False,
+) -> None:
+    """Show a session, live, until it is told to stop (Ctrl-C).
+
+    Example: triggers watch case-891
+    """
+    manager = viewer_at(context.obj, storage, session)
+    with stopped_by_signals() as stop, Live(console=out(), auto_refresh=False) as live:
+        while not stop.is_set():
+            found = manager.instances()
+            live.update(instances_table(manager, found), refresh=True)
+            if until_settled and not any(instance.status in ACTIVE for instance in found):
+                return
+            stop.wait(interval)
+
+
+def _as_json(instance: TaskInstance) -> dict[str, Any]:
+    values = {**vars(instance), "name": instance.name, "waits_for": sorted(instance.waits_for)}
+    values["status"] = instance.status.value
+    return values

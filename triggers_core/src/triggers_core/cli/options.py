@@ -1,0 +1,126 @@
+"""What several commands ask for: the storage, the session, an instance, JSON; and how it is had."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from triggers_core.errors import StorageNotFound, TriggersError
+from triggers_core.insight.viewing import manager_of, viewer_of
+from triggers_core.manager import TriggerManager
+from triggers_core.plugins.in_use import STORAGE_VARIABLE, Plugins, default_plugins
+from triggers_core.storage.base import DEFAULT_ALIAS, Storage
+
+MOST_COMPLETIONS = 100
+
+
+def complete_session(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the uids of the store's sessions that begin so."""
+    return _completions(context, lambda storage: (uid for uid, _ in storage.sessions()), incomplete)
+
+
+def complete_task(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of the session's tasks that begin so."""
+
+    def names(storage: Storage) -> Iterator[str]:
+        with storage.read(context.params["session"]) as reader:
+            yield from reader.configuration()
+
+    return _completions(context, names, incomplete)
+
+
+def complete_instance(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of the session's instances that begin so."""
+
+    def names(storage: Storage) -> Iterator[str]:
+        with storage.read(context.params["session"]) as reader:
+            yield from (instance.name for instance in reader.instances())
+
+    return _completions(context, names, incomplete)
+
+
+def _completions(
+    context: typer.Context, names: Callable[[Storage], Iterable[str]], incomplete: str
+) -> list[str]:
+    url = context.params.get("storage") or os.environ.get(STORAGE_VARIABLE)
+    if not url:
+        return []
+    found = []
+    try:
+        for name in names(default_plugins().open_storage(url)):
+            if name.startswith(incomplete):
+                found.append(name)
+            if len(found) == MOST_COMPLETIONS:
+                break
+    except TriggersError:
+        return []
+    return found
+
+
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        help=f"Where sessions are: sqlite:///triggers.db, … Else ${STORAGE_VARIABLE} says it.",
+    ),
+]
+SessionArgument = Annotated[
+    str, typer.Argument(help="The session's uid.", autocompletion=complete_session)
+]
+InstanceArgument = Annotated[
+    str,
+    typer.Argument(help="The instance's name: 't_task#0'.", autocompletion=complete_instance),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+KwargsOption = Annotated[str, typer.Option(help="Kwargs, as a JSON object.")]
+ConfigurationArgument = Annotated[
+    Path, typer.Argument(help="A JSON file: task name → directives.", exists=True, dir_okay=False)
+]
+
+
+def open_storage(plugins: Plugins, url: str | None, alias: str = DEFAULT_ALIAS) -> Storage:
+    """Return the storage at the URL, else the one that the application or the environment names.
+
+    For a command with a :data:`StorageOption`, a plugin's too.
+
+    Raises:
+        typer.BadParameter: no storage is named.
+        TriggersError: the one that is named cannot be had.
+    """
+    if url is not None:
+        opened = plugins.open_storage(url, alias=alias)
+        plugins.add_storage(opened)
+        return opened
+    try:
+        return plugins.storage(alias)
+    except StorageNotFound as error:
+        if os.environ.get(STORAGE_VARIABLE) and alias == DEFAULT_ALIAS:
+            raise
+        raise typer.BadParameter(
+            f"name one by its URL, as in --storage sqlite:///triggers.db; or for {DEFAULT_ALIAS!r} "
+            f"set {STORAGE_VARIABLE} to that URL; or --import the module that adds {alias!r}",
+            param_hint="--storage",
+        ) from error
+
+
+def manager_at(plugins: Plugins, url: str | None, session_uid: str) -> TriggerManager:
+    """Return the session's own manager, to act with. Raises as :func:`manager_of` does."""
+    return manager_of(plugins, open_storage(plugins, url), session_uid)
+
+
+def viewer_at(plugins: Plugins, url: str | None, session_uid: str) -> TriggerManager:
+    """Return a manager to look with. Raises as :func:`viewer_of` does."""
+    return viewer_of(plugins, open_storage(plugins, url), session_uid)
+
+
+def parsed(where: str, text: str | bytes) -> Any:
+    """Return the JSON value. Raises typer.BadParameter, which says where it stands."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"expected JSON: {error}", param_hint=where) from error

@@ -1,0 +1,92 @@
+"""What a person does to an instance that went wrong: run it again, give it up, note it as seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from triggers_core.engine.change import change
+from triggers_core.engine.effects import skip
+from triggers_core.engine.session import Session
+from triggers_core.engine.work import Work
+from triggers_core.errors import InvalidKwargs, InvalidTransition
+from triggers_core.rules.instance import Status, TaskInstance
+from triggers_core.rules.kwargs import encode_kwargs
+
+
+def replay_failed(
+    session: Session, name: str, replacement_kwargs: Mapping[str, Mapping[str, Any]] | None
+) -> TaskInstance:
+    """See :meth:`triggers_core.TriggerManager.replay_failed_instance`."""
+    replacement = _replacement(name, replacement_kwargs)
+
+    def replay(work: Work) -> TaskInstance:
+        failed = _failed(work.find(name), "replayed")
+        unknown = sorted(map(repr, replacement.keys() - failed.trigger_kwargs.keys()))
+        if unknown:
+            raise InvalidKwargs(
+                f"instance {name}: cannot replace the kwargs of {unknown[0]}, which it "
+                f"did not take; it took {', '.join(sorted(failed.trigger_kwargs))}"
+            )
+        return work.replay(
+            failed,
+            attempt=1,
+            config_digest=work.unit.configuration().digest,
+            trigger_kwargs=replacement,
+        )
+
+    return change(session, replay)
+
+
+def skip_failed(
+    session: Session, name: str, *, cascade: bool, result: Mapping[str, Any] | None
+) -> TaskInstance:
+    """See :meth:`triggers_core.TriggerManager.skip_failed_instance`."""
+    kwargs = json.loads(encode_kwargs(result, f"instance {name}, result"))
+    if result is not None and not cascade:
+        raise InvalidKwargs(f"instance {name}: a result needs cascade=True to go anywhere")
+    return change(
+        session,
+        lambda work: skip(
+            work, _failed(work.find(name), "skipped"), cascade=cascade, result=kwargs
+        ),
+    )
+
+
+def mark_logs_resolved(session: Session, name: str) -> TaskInstance:
+    """See :meth:`triggers_core.TriggerManager.mark_instance_logs_resolved`."""
+
+    def resolve(work: Work) -> TaskInstance:
+        found = work.find(name)
+        if found.is_resolved:
+            return found
+        resolved = found.with_metadata(logs_resolved=True)
+        work.keep(resolved)
+        return resolved
+
+    return change(session, resolve)
+
+
+def _failed(instance: TaskInstance, past: str) -> TaskInstance:
+    if instance.status is not Status.FAILED:
+        raise InvalidTransition(
+            f"instance {instance.name} is {instance.status}; only a failed one can be {past}"
+        )
+    return instance
+
+
+def _replacement(
+    name: str, replacement_kwargs: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, Any]:
+    if replacement_kwargs is None:
+        return {}
+    if not isinstance(replacement_kwargs, Mapping):
+        raise InvalidKwargs(
+            f"instance {name}: the replacement must be a mapping of trigger names to kwargs, "
+            f"not {type(replacement_kwargs).__name__}"
+        )
+    return {
+        trigger_name: json.loads(encode_kwargs(kwargs, f"trigger {trigger_name!r}"))
+        for trigger_name, kwargs in replacement_kwargs.items()
+    }

@@ -1,0 +1,47 @@
+"""What a fire did, told to whoever fired and kept for its ``event_id``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from triggers_core.rules.names import shown
+from triggers_core.storage.row import damaged
+
+
+@dataclass(frozen=True)
+class FireOutcome:
+    """What one trigger did, as instance names in the order in which it was done.
+
+    Attributes:
+        trigger_name: the trigger.
+        created: the instances that it made.
+        taken: the instances that existed and took it.
+        scheduled: those of both that became ready.
+        abandoned: those of both that were abandoned.
+    """
+
+    trigger_name: str
+    created: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
+    scheduled: tuple[str, ...] = ()
+    abandoned: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the outcome as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FireOutcome:
+        """Return the outcome that :meth:`to_dict` wrote, or raise DamagedStore."""
+        try:
+            return cls(
+                trigger_name=values["trigger_name"],
+                **{key: tuple(values[key]) for key in _LISTS},
+            )
+        except (KeyError, TypeError) as error:
+            raise damaged(f"the outcome of an event, {shown(values)}", repr(error)) from error
+
+
+_LISTS = tuple(each.name for each in fields(FireOutcome) if each.name != "trigger_name")
