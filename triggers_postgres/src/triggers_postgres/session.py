@@ -11,21 +11,15 @@ from psycopg.sql import SQL, Literal
 from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.kwargs import to_json
-from triggers_core.storage.base import SessionReader, Storage, UnitOfWork
-from triggers_core.storage.row import (
-    COLUMNS,
-    decode_instance,
-    decode_moment,
-    decode_object,
-    encode_instance,
-)
+from triggers_core.storage.base import Storage
+from triggers_core.storage.row import COLUMNS, encode_instance
+from triggers_core.storage.sql import SqlReader, SqlWork
 from triggers_postgres.connections import pipeline
 from triggers_postgres.schema import render
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
-_NO_SESSION = -1
 _KEY = COLUMNS[:2]  # task_name, number
 _COLUMNS = SQL(", ").join(map(SQL, COLUMNS))
 _VALUES = SQL(", ").join(SQL("%s") for _ in COLUMNS)
@@ -144,8 +138,10 @@ class Statements:
         return render(self._take_lost, self._schema, columns=_COLUMNS, limit=Literal(limit))
 
 
-class PostgresReader(SessionReader):
-    """A session as it stands in the transaction that is open on the connection."""
+class _Reading(SqlReader):
+    """How both halves read: by one cursor, since what is read is fetched at once."""
+
+    _statements: Statements
 
     def __init__(
         self,
@@ -154,28 +150,10 @@ class PostgresReader(SessionReader):
         connection: psycopg.Connection,
         session_uid: str,
     ) -> None:
-        self._storage = storage
+        super().__init__(storage, statements, session_uid)
         self._statements = statements
         self._connection = connection
-        self._cursor = connection.cursor()  # one for all: what is read is fetched at once
-        self._uid = session_uid
-        self._id = _NO_SESSION
-        self._manager_name: str | None = None
-        self._config_digest: str | None = None
-
-    def open(self) -> None:
-        """Find the session."""
-        found = self._cursor.execute(self._statements.find, (self._uid,)).fetchone()
-        if found is not None:
-            self._id, self._manager_name, self._config_digest = found
-
-    def manager_name(self) -> str | None:
-        return self._manager_name
-
-    def configuration(self) -> Configuration:
-        if self._config_digest is None:
-            return Configuration()
-        return self._storage.configuration(self._config_digest)
+        self._cursor = connection.cursor()
 
     def instance(self, task_name: str, number: int) -> TaskInstance | None:
         query = self._statements.instances + b" AND task_name = %s AND number = %s"
@@ -195,41 +173,24 @@ class PostgresReader(SessionReader):
             values.append([status.value for status in statuses])
         return self._instances(query + b" ORDER BY task_name, number", *values)
 
-    def waiting_for(self, trigger_name: str) -> list[TaskInstance]:
-        return self._instances(self._statements.waiting, trigger_name)
+    def _latest(self, trigger_names: Iterable[str]) -> Iterable[tuple[str, Any]]:
+        return self._read(self._statements.latest, list(trigger_names))
 
-    def next_number(self, task_name: str) -> int:
-        found = self._first(self._statements.last_number, task_name)
-        return 0 if found is None else found + 1
-
-    def latest_kwargs(self, trigger_names: Iterable[str]) -> dict[str, dict[str, Any]]:
-        rows = self._read(self._statements.latest, list(trigger_names))
-        return {name: decode_object(kwargs, f"trigger {name!r}") for name, kwargs in rows}
-
-    def last_fired_at(self) -> float | None:
-        moment = self._first(self._statements.last_fired_at)
-        return decode_moment(moment, f"session {self._uid!r}, its last trigger")
-
-    def outcome(self, event_id: str) -> dict[str, Any] | None:
-        text = self._first(self._statements.outcome, event_id)
-        return None if text is None else decode_object(text, f"event {event_id!r}")
-
-    def is_active(self) -> bool:
-        return self._first(self._statements.active) is not None
-
-    def _instances(self, query: bytes, *values: Any) -> list[TaskInstance]:
-        return [decode_instance(self._uid, row) for row in self._read(query, *values)]
-
-    def _first(self, query: bytes, *values: Any) -> Any:
-        """Return the first column of the first row, or None."""
-        row = self._read(query, *values).fetchone()
-        return None if row is None else row[0]
-
-    def _read(self, query: bytes, *values: Any) -> psycopg.Cursor[Any]:
-        return self._cursor.execute(query, (self._id, *values))
+    def _read(self, statement: bytes, *values: Any) -> psycopg.Cursor[Any]:
+        return self._cursor.execute(statement, (self._id, *values))
 
 
-class PostgresWork(PostgresReader, UnitOfWork):
+class PostgresReader(_Reading):
+    """A session as it stands in the transaction that is open on the connection."""
+
+    def open(self) -> None:
+        """Find the session."""
+        found = self._cursor.execute(self._statements.find, (self._uid,)).fetchone()
+        if found is not None:
+            self._id, self._manager_name, self._config_digest = found
+
+
+class PostgresWork(_Reading, SqlWork):
     """The session, locked until the transaction ends.
 
     What is written is sent before the next read, or with the end: together, so that all of it costs
@@ -250,8 +211,6 @@ class PostgresWork(PostgresReader, UnitOfWork):
         session_uid: str,
     ) -> None:
         super().__init__(storage, statements, connection, session_uid)
-        self._waits: dict[str, frozenset[str]] = {}
-        self._next_numbers: dict[str, int] = {}
         self._unsent: list[tuple[bytes, tuple[Any, ...]]] = []
         self.has_written = False
 
@@ -287,15 +246,12 @@ class PostgresWork(PostgresReader, UnitOfWork):
 
     def save(self, instance: TaskInstance) -> None:
         key = (self._id, instance.task_name, instance.number)
-        waited = self._waited(instance)
+        gone, new = self._change_of_waits(instance)
         self._write(self._statements.save, self._id, *encode_instance(instance))
-        if waited - instance.waits_for:
-            gone = sorted(waited - instance.waits_for)
+        if gone:
             self._write(self._statements.wait_no_more, *key, gone)
-        if instance.waits_for - waited:
-            new = sorted(instance.waits_for - waited)
+        if new:
             self._write(self._statements.wait, *key, new)
-        self._waits[instance.name] = instance.waits_for
 
     def remember_trigger(
         self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
@@ -309,29 +265,11 @@ class PostgresWork(PostgresReader, UnitOfWork):
         for statement in self._statements.delete:
             self._write(statement, self._id)
 
-    def next_number(self, task_name: str) -> int:
-        number = self._next_numbers[task_name] = super().next_number(task_name)
-        return number
-
-    def _waited(self, instance: TaskInstance) -> frozenset[str]:
-        """Return what the instance waits for as it is kept; nothing where it is new."""
-        if instance.name in self._waits:
-            return self._waits[instance.name]
-        if instance.number >= self._next_numbers.get(instance.task_name, instance.number + 1):
-            return frozenset()
-        kept = self.instance(instance.task_name, instance.number)
-        return kept.waits_for if kept else frozenset()
-
-    def _instances(self, query: bytes, *values: Any) -> list[TaskInstance]:
-        found = super()._instances(query, *values)
-        self._waits.update((instance.name, instance.waits_for) for instance in found)
-        return found
-
-    def _read(self, query: bytes, *values: Any) -> psycopg.Cursor[Any]:
+    def _read(self, statement: bytes, *values: Any) -> psycopg.Cursor[Any]:
         if self._unsent:
             with pipeline(self._connection):
                 self._send()
-        return super()._read(query, *values)
+        return super()._read(statement, *values)
 
     def _write(self, query: bytes, *values: Any) -> None:
         self.has_written = True

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.kwargs import to_json
-from triggers_core.storage.base import SessionReader, Storage, UnitOfWork
-from triggers_core.storage.row import (
-    COLUMNS,
-    decode_instance,
-    decode_moment,
-    decode_number,
-    decode_object,
-    encode_instance,
-)
+from triggers_core.storage.base import Storage
+from triggers_core.storage.row import COLUMNS, encode_instance
+from triggers_core.storage.sql import NO_SESSION, SqlReader, SqlWork
 
 COLUMN_NAMES = ", ".join(COLUMNS)
 _SELECT_INSTANCE = f"SELECT id, {COLUMN_NAMES} FROM instances WHERE session_id = ?"
-_SELECT_WAITING = (
-    f"SELECT id, {COLUMN_NAMES} FROM waiting JOIN instances ON instances.id = waiting.instance_id "
-    "WHERE waiting.session_id = ? AND waiting.trigger_name = ? ORDER BY task_name, number"
-)
 _INSERT_INSTANCE = (
     f"INSERT INTO instances (session_id, {COLUMN_NAMES}) "
     f"VALUES (?, {', '.join('?' for _ in COLUMNS)})"
@@ -32,34 +22,45 @@ _INSERT_INSTANCE = (
 _UPDATE_INSTANCE = (
     f"UPDATE instances SET {', '.join(f'{column} = ?' for column in COLUMNS[2:])} WHERE id = ?"
 )
-_NO_SESSION = -1
 
 
-class SqliteReader(SessionReader):
+class _LookUps:
+    """Those that every session makes. Each is an index look-up."""
+
+    waiting = (
+        f"SELECT id, {COLUMN_NAMES} FROM waiting "
+        "JOIN instances ON instances.id = waiting.instance_id "
+        "WHERE waiting.session_id = ? AND waiting.trigger_name = ? ORDER BY task_name, number"
+    )
+    last_number = (
+        "SELECT number FROM instances WHERE session_id = ? AND task_name = ? "
+        "ORDER BY number DESC LIMIT 1"
+    )
+    latest = "SELECT name, kwargs FROM triggers WHERE session_id = ? AND name = ?"
+    last_fired_at = "SELECT max(fired_at) FROM triggers WHERE session_id = ?"
+    outcome = "SELECT outcome FROM events WHERE session_id = ? AND event_id = ?"
+    active = (
+        "SELECT 1 FROM instances WHERE session_id = ? "
+        "AND status IN ('scheduled', 'running') LIMIT 1"
+    )
+
+
+class SqliteReader(SqlReader):
+    """A session as it stands in the transaction that is open on the connection."""
+
     def __init__(self, storage: Storage, connection: sqlite3.Connection, session_uid: str) -> None:
-        self._storage = storage
+        super().__init__(storage, _LookUps, session_uid)
         self._connection = connection
-        self._uid = session_uid
         self._row_ids: dict[str, int] = {}
-        self._waits: dict[str, frozenset[str]] = {}
         found = connection.execute(
             "SELECT id, config_digest, manager_name FROM sessions WHERE uid = ?", (session_uid,)
         ).fetchone()
-        self._id: int = found[0] if found else _NO_SESSION
-        self._config_digest: str | None = found[1] if found else None
-        self._manager_name: str | None = found[2] if found else None
-
-    def manager_name(self) -> str | None:
-        return self._manager_name
-
-    def configuration(self) -> Configuration:
-        if self._config_digest is None:
-            return Configuration()
-        return self._storage.configuration(self._config_digest)
+        if found is not None:
+            self._id, self._config_digest, self._manager_name = found
 
     def instance(self, task_name: str, number: int) -> TaskInstance | None:
         found = self._instances(
-            f"{_SELECT_INSTANCE} AND task_name = ? AND number = ?", (task_name, number)
+            f"{_SELECT_INSTANCE} AND task_name = ? AND number = ?", task_name, number
         )
         return found[0] if found else None
 
@@ -73,68 +74,26 @@ class SqliteReader(SessionReader):
         if statuses is not None:
             query += f" AND status IN ({', '.join('?' for _ in statuses)})"
             values.extend(status.value for status in statuses)
-        return self._instances(f"{query} ORDER BY task_name, number", values)
+        return self._instances(f"{query} ORDER BY task_name, number", *values)
 
-    def waiting_for(self, trigger_name: str) -> list[TaskInstance]:
-        return self._instances(_SELECT_WAITING, (trigger_name,))
-
-    def next_number(self, task_name: str) -> int:
-        found = self._connection.execute(
-            "SELECT number FROM instances WHERE session_id = ? AND task_name = ? "
-            "ORDER BY number DESC LIMIT 1",
-            (self._id, task_name),
-        ).fetchone()
-        return decode_number(found[0], f"task {task_name!r}") + 1 if found else 0
-
-    def latest_kwargs(self, trigger_names: Iterable[str]) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
+    def _latest(self, trigger_names: Iterable[str]) -> Iterator[tuple[str, Any]]:
         for trigger_name in trigger_names:
-            row = self._connection.execute(
-                "SELECT kwargs FROM triggers WHERE session_id = ? AND name = ?",
-                (self._id, trigger_name),
-            ).fetchone()
-            if row:
-                found[trigger_name] = decode_object(row[0], f"trigger {trigger_name!r}")
-        return found
+            yield from self._read(_LookUps.latest, trigger_name)
 
-    def last_fired_at(self) -> float | None:
-        (found,) = self._connection.execute(
-            "SELECT max(fired_at) FROM triggers WHERE session_id = ?", (self._id,)
-        ).fetchone()
-        return decode_moment(found, f"session {self._uid!r}, its last trigger")
+    def _read(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        return self._connection.execute(statement, (self._id, *values))
 
-    def outcome(self, event_id: str) -> dict[str, Any] | None:
-        row = self._connection.execute(
-            "SELECT outcome FROM events WHERE session_id = ? AND event_id = ?",
-            (self._id, event_id),
-        ).fetchone()
-        return decode_object(row[0], f"event {event_id!r}") if row else None
-
-    def is_active(self) -> bool:
-        row = self._connection.execute(
-            "SELECT 1 FROM instances WHERE session_id = ? "
-            "AND status IN ('scheduled', 'running') LIMIT 1",
-            (self._id,),
-        ).fetchone()
-        return row is not None
-
-    def _instances(self, query: str, values: Iterable[Any]) -> list[TaskInstance]:
-        found = []
-        for row_id, *row in self._connection.execute(query, (self._id, *values)):
-            instance = decode_instance(self._uid, tuple(row))
-            self._row_ids[instance.name] = row_id
-            self._waits[instance.name] = instance.waits_for
-            found.append(instance)
+    def _instance(self, row: tuple[Any, ...]) -> TaskInstance:
+        found = super()._instance(row[1:])
+        self._row_ids[found.name] = row[0]
         return found
 
 
-class SqliteWork(SqliteReader, UnitOfWork):
-    def __init__(self, storage: Storage, connection: sqlite3.Connection, session_uid: str) -> None:
-        super().__init__(storage, connection, session_uid)
-        self._next_numbers: dict[str, int] = {}  # as they were asked for
+class SqliteWork(SqliteReader, SqlWork):
+    """The writing half; nobody else writes until the transaction ends."""
 
     def open_session(self, manager_name: str) -> None:
-        if self._id == _NO_SESSION:
+        if self._id == NO_SESSION:
             self._id = self._insert(
                 "INSERT INTO sessions (uid, manager_name) VALUES (?, ?)", (self._uid, manager_name)
             )
@@ -153,26 +112,22 @@ class SqliteWork(SqliteReader, UnitOfWork):
 
     def save(self, instance: TaskInstance) -> None:
         row = encode_instance(instance)
-        if instance.name not in self._row_ids and not self._is_new(instance):
-            self.instance(instance.task_name, instance.number)
+        gone, new = self._change_of_waits(instance)
         row_id = self._row_ids.get(instance.name)
         if row_id is None:
-            row_id = self._insert(_INSERT_INSTANCE, (self._id, *row))
+            row_id = self._row_ids[instance.name] = self._insert(_INSERT_INSTANCE, (self._id, *row))
         else:
             self._connection.execute(_UPDATE_INSTANCE, (*row[2:], row_id))
-        waited = self._waits.get(instance.name, frozenset())
-        for trigger_name in waited - instance.waits_for:
+        for trigger_name in gone:
             self._connection.execute(
                 "DELETE FROM waiting WHERE session_id = ? AND trigger_name = ? AND instance_id = ?",
                 (self._id, trigger_name, row_id),
             )
-        for trigger_name in instance.waits_for - waited:
+        for trigger_name in new:
             self._connection.execute(
                 "INSERT INTO waiting (session_id, trigger_name, instance_id) VALUES (?, ?, ?)",
                 (self._id, trigger_name, row_id),
             )
-        self._row_ids[instance.name] = row_id
-        self._waits[instance.name] = instance.waits_for
 
     def remember_trigger(
         self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
@@ -193,14 +148,6 @@ class SqliteWork(SqliteReader, UnitOfWork):
             "INSERT INTO events (session_id, event_id, outcome) VALUES (?, ?, ?)",
             (self._id, event_id, to_json(outcome)),
         )
-
-    def next_number(self, task_name: str) -> int:
-        number = self._next_numbers[task_name] = super().next_number(task_name)
-        return number
-
-    def _is_new(self, instance: TaskInstance) -> bool:
-        """Return whether it is known without a look-up that the instance has no row yet."""
-        return instance.number >= self._next_numbers.get(instance.task_name, instance.number + 1)
 
     def _insert(self, query: str, values: tuple[Any, ...]) -> int:
         row_id = self._connection.execute(query, values).lastrowid
