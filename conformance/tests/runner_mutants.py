@@ -402,9 +402,12 @@ class NoCascade(Sound):
         if claimed is not None:
             task = self.resolve(manager, claimed)
             result = task.run(TaskContext(manager, claimed, dict(claimed.trigger_kwargs)))
-            with change(manager) as work:
+
+            def end(work):
                 current = work.find(claimed.name).with_metadata(result=result)
                 work.change_to(current, Status.FINISHED)
+
+            change(manager, end)
 
 
 @mutant("R9", "it fires the cascade once more")

@@ -7,7 +7,7 @@ import pytest
 from runner_mutants import MUTANTS, NAME, Sound
 
 from triggers_conformance.bench import Bench
-from triggers_conformance.rules import rules_of
+from triggers_conformance.rules import checks_of, rules_of
 from triggers_conformance.runner import RunnerConformance, conformance_of
 
 TIMEOUT = 1.5
@@ -24,11 +24,7 @@ class MutantConformance(RunnerConformance):
 
 
 def check_of(number):
-    (check,) = [
-        check
-        for check in vars(RunnerConformance).values()
-        if getattr(check, "rule", None) is not None and check.rule.number == number
-    ]
+    (check,) = [check for check in checks_of(RunnerConformance) if check.rule.number == number]
     return check
 
 

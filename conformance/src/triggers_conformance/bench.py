@@ -12,9 +12,10 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from triggers_conformance import tasks as check_tasks
+from triggers_conformance.harness import RunnerHarness
 from triggers_conformance.notes import Note, read_notes
 from triggers_conformance.rules import broken
 from triggers_conformance.waiting import DeadlinePassed, call_within, wait_until
@@ -31,9 +32,6 @@ from triggers_core import (
 )
 from triggers_core.plugins.in_use import STORAGE_VARIABLE
 from triggers_core.rules.instance import ACTIVE
-
-if TYPE_CHECKING:
-    from triggers_conformance.runner import RunnerConformance
 
 GROUP = "triggers.runners"
 FLUSHES = 3
@@ -52,7 +50,7 @@ class Bench:
     """
 
     def __init__(
-        self, conformance: type[RunnerConformance], folder: Path, timeout: float | None = None
+        self, conformance: type[RunnerHarness], folder: Path, timeout: float | None = None
     ) -> None:
         self.conformance = conformance()
         self.runner_name = conformance.runner_name
@@ -302,8 +300,3 @@ def _reason(instance: TaskInstance) -> str:
     last_lines = error["traceback"].strip().splitlines()[-3:-1]
     where = "".join(f"\n    {line.strip()}" for line in last_lines)
     return f", with {error['type']}: {error['message']}{where}"
-
-
-def sqlite_url(folder: Path) -> str:
-    """Return the URL of a SQLite store in the folder."""
-    return f"sqlite:///{folder / 'conformance.db'}"

@@ -176,17 +176,12 @@ class Script:
     """The steps of a session as a program that can be run by itself."""
 
     def __init__(self, bench: Bench) -> None:
-        from triggers_conformance.runner import conformance_of  # noqa: PLC0415 - imports this
-
-        conformance = type(bench.conformance)
-        name = expression = conformance.__qualname__
-        if conformance.__module__ == conformance_of.__module__:
-            name, expression = conformance_of.__name__, f"conformance_of({bench.runner_name!r})"
+        import_line, expression = bench.conformance.as_written()
         self._lines = [
             "from pathlib import Path",
             "from tempfile import mkdtemp",
             "",
-            f"from {conformance.__module__} import {name}",
+            import_line,
             "from triggers_conformance.bench import Bench",
             "from triggers_conformance.machine import "
             "check_endings, replay_failures, skip_failures",

@@ -6,18 +6,29 @@ import functools
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import pytest
-
-if TYPE_CHECKING:
-    from triggers_conformance.bench import Bench
 
 GUIDE = "docs/runners.md"
 NOT_OFFERED = "not offered: "
 """Begins the reason of a check that was left out, so that reports can tell it from a pass."""
 
-Check = Callable[[Any, "Bench"], None]
+GROUPS = "NGRCM"
+"""The letters of rules' numbers, in the order in which a report has them."""
+
+
+class Tried(Protocol):
+    """The bench that a check stands on, as far as a rule knows it."""
+
+    runner_name: str
+
+    @property
+    def capabilities(self) -> frozenset[str]: ...
+
+
+Bench = TypeVar("Bench", bound=Tried)
+Check = Callable[[Any, Bench], None]
 
 
 class Broken(Exception):
@@ -65,10 +76,12 @@ def not_offered(reason: str) -> NoReturn:
     raise NotOffered(reason)
 
 
-def rule(number: str, *, mend: str, needs: str | None = None) -> Callable[[Check], Check]:
+def rule(
+    number: str, *, mend: str, needs: str | None = None
+) -> Callable[[Check[Bench]], Check[Bench]]:
     """Make a check of a method; the first sentence of its docstring is what the rule demands."""
 
-    def decorate(check: Check) -> Check:
+    def decorate(check: Check[Bench]) -> Check[Bench]:
         the_rule = Rule(number, _first_paragraph(check.__doc__ or ""), mend, needs)
 
         @functools.wraps(check)
@@ -94,14 +107,15 @@ def rule(number: str, *, mend: str, needs: str | None = None) -> Callable[[Check
 
 
 def rules_of(conformance: type) -> list[Rule]:
-    """Return the rules of a class of checks, in the order in which they stand there."""
-    found = [
-        check.rule
-        for base in reversed(conformance.__mro__)
-        for check in vars(base).values()
-        if hasattr(check, "rule")
-    ]
-    return list({rule.number: rule for rule in found}.values())
+    """Return the rules of a class of checks, by group and number."""
+    rules = [check.rule for check in checks_of(conformance)]
+    return sorted(rules, key=lambda rule: (GROUPS.index(rule.number[0]), int(rule.number[1:])))
+
+
+def checks_of(conformance: type) -> list[Any]:
+    """Return the checks of a class; the attribute ``rule`` of each is its rule."""
+    members = (getattr(conformance, name) for name in dir(conformance))
+    return [member for member in members if isinstance(getattr(member, "rule", None), Rule)]
 
 
 def _first_paragraph(text: str) -> str:

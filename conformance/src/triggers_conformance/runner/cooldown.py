@@ -1,0 +1,58 @@
+"""A retry is not started before its time, and waits without a worker where that is offered."""
+
+from __future__ import annotations
+
+from triggers_conformance.bench import Bench, Session
+from triggers_conformance.rules import broken, rule
+from triggers_conformance.runner.steps import each_go
+from triggers_conformance.waiting import wait_until
+from triggers_core import Status
+
+WAITING = 40
+COOLDOWN = 0.5
+LONG_COOLDOWNS = (4.0, 16.0)
+"""Seconds. A machine too busy for the first is given the second."""
+
+
+class Cooldown:
+    """Checks R16, C5."""
+
+    @rule(
+        "R16",
+        mend="start no instance before its not_before; triggers_core.execute waits for it too",
+    )
+    def test_r16_a_cooldown_is_waited_for(self, triggers_bench: Bench) -> None:
+        """A retry starts no sooner than its cooldown after the attempt before."""
+        session = triggers_bench.session({"t": {"after": ["go"], "run": "retry_once"}})
+        session.fire("go", cooldown=COOLDOWN)
+        clone = session.settle()["t#1"]
+        started = session.notes()[-1].at
+        if started < clone.not_before:
+            broken(f"ran a retry {clone.not_before - started:.3f} s before its cooldown was over")
+
+    @rule("C5", needs="cooldown", mend="use the engine's own delay; do not sleep in a worker")
+    def test_c5_a_cooldown_keeps_no_worker_busy(self, triggers_bench: Bench) -> None:
+        """While instances wait for their cooldown, other work runs."""
+        for cooldown in LONG_COOLDOWNS:
+            session = triggers_bench.session(
+                {**each_go("retry_once"), "quick": {"after": ["then"], "run": "note"}}
+            )
+            for _ in range(WAITING):
+                session.fire("go", cooldown=cooldown)
+            _wait_for_clones(triggers_bench, session, WAITING)
+            session.fire("then")
+            instances = session.settle()
+            due = min(i.not_before for i in instances.values() if i.not_before)
+            if instances["quick#0"].changed_at < due:
+                return
+        broken(f"ran other work only after the cooldown of {WAITING} waiting instances")
+
+
+def _wait_for_clones(bench: Bench, session: Session, count: int) -> None:
+    """Wait until all first attempts have asked for their retry."""
+    first = session.manager.instances
+    if not wait_until(lambda: len(first(statuses={Status.REPLAYED})) >= count, bench.timeout):
+        broken(
+            f"did not run {count} first attempts within {bench.timeout:g} s, while some of them "
+            "waited for their cooldown already"
+        )
