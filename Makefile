@@ -21,10 +21,12 @@ demo-celery: $(INSTALLED) ## the same, its steps run by a Celery worker; without
 test: $(INSTALLED) ## every test
 	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
-lint: $(INSTALLED) ## formatting, style, types
+lint: $(INSTALLED) ## formatting, style, types, imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo > /dev/null || $(BIN)/lint-imports
+	@$(BIN)/python tools/check_house.py
 
 format: $(INSTALLED) ## write the formatting
 	@$(BIN)/ruff format .

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import kinds
 import sabotage
 import stage
+from rounds import Round
 
 PROBLEMS_SHOWN = 10
 """Of a round; all are in the JSON."""
@@ -60,7 +61,7 @@ def rounds(
     per_round: int,
     without: Sequence[str] = (),
     turn: int = 0,
-) -> Iterator[stage.Round]:
+) -> Iterator[Round]:
     """Yield a round at every place, turn after turn, for ever.
 
     Args:
@@ -70,10 +71,10 @@ def rounds(
     """
     for this_turn in itertools.count(turn):
         for fault, storage, runner in turn_of_places:
-            yield stage.Round(storage, runner, fault, seed, this_turn, per_round, tuple(without))
+            yield Round(storage, runner, fault, seed, this_turn, per_round, tuple(without))
 
 
-def enough(planned: Iterator[stage.Round], faults: int) -> Iterator[stage.Round]:
+def enough(planned: Iterator[Round], faults: int) -> Iterator[Round]:
     """Yield the first of the rounds that plan so many faults together."""
     so_far = 0
     while so_far < faults:
@@ -83,8 +84,8 @@ def enough(planned: Iterator[stage.Round], faults: int) -> Iterator[stage.Round]
 
 
 def carried_out(
-    planned: Iterator[stage.Round], faults: int, seconds: float, jobs: int
-) -> Iterator[stage.Round]:
+    planned: Iterator[Round], faults: int, seconds: float, jobs: int
+) -> Iterator[Round]:
     """Run rounds until so many faults have struck, some at a time; yield each once it is over.
 
     Args:
@@ -93,7 +94,7 @@ def carried_out(
     """
     give_up = time.monotonic() + seconds
     struck = 0
-    running: dict[Future[None], stage.Round] = {}
+    running: dict[Future[None], Round] = {}
     with ThreadPoolExecutor(jobs) as pool:
         while True:
             while (
@@ -112,7 +113,7 @@ def carried_out(
                 yield this
 
 
-def plan_of(this: stage.Round) -> str:
+def plan_of(this: Round) -> str:
     """Return a round's plan in one line."""
     plan = this.plan()
     strikes = ", ".join(f"{pause:.2f} s ({pick:.2f})" for pause, pick in plan.strikes)
@@ -120,7 +121,7 @@ def plan_of(this: stage.Round) -> str:
     return f"{this.seed}/{this.turn} {this.storage:11} {this.runner:16} {this.fault:38} {when}"
 
 
-def described(this: stage.Round) -> str:
+def described(this: Round) -> str:
     """Return a round in one line."""
     return (
         f"{this.seed}/{this.turn} {this.storage:11} {this.runner:16} {this.fault:38} "
@@ -129,7 +130,7 @@ def described(this: stage.Round) -> str:
     )
 
 
-def how_to_repeat(this: stage.Round) -> str:
+def how_to_repeat(this: Round) -> str:
     """Return the command that plans the same round again."""
     without = "".join(f" --without '{protection}'" for protection in this.without)
     return (
@@ -139,7 +140,7 @@ def how_to_repeat(this: stage.Round) -> str:
     )
 
 
-def counted(done: list[stage.Round]) -> dict[str, dict[str, int]]:
+def counted(done: list[Round]) -> dict[str, dict[str, int]]:
     """Return the counts by kind of fault, and of all."""
     struck = {this.fault for this in done}
     kinds_struck = [kind for kind in kinds.KINDS if kind in struck]
@@ -211,7 +212,7 @@ def without_redis_server(turn_of_places: Sequence[tuple[str, str, str]]) -> list
     return [fault for fault in kinds.RESTARTS_REDIS if fault in faults]
 
 
-def report(done: list[stage.Round], path: Path | None) -> None:
+def report(done: list[Round], path: Path | None) -> None:
     """Print the counts by kind, and by storage and runner; write all into the file."""
     counts = counted(done)
     print(table(counts))
@@ -225,7 +226,7 @@ def report(done: list[stage.Round], path: Path | None) -> None:
         path.write_text(json.dumps(everything, indent=1))
 
 
-def concluded(done: list[stage.Round], faults: int, left_out: Sequence[str]) -> int:
+def concluded(done: list[Round], faults: int, left_out: Sequence[str]) -> int:
     """Say in words how the campaign came out; return its exit code.
 
     Args:

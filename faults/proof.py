@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import kinds
 import stage
+from rounds import Round
 
 FAULTS_WANTED = 10
 TRIES = 12
@@ -68,9 +69,7 @@ CASES = (
 def caught(case: Case, seed: str) -> str | None:
     """Return the first problem that is found without the protections; None if none is."""
     for turn in range(TRIES):
-        this = stage.Round(
-            case.storage, case.runner, case.fault, seed, turn, FAULTS_WANTED, case.without
-        )
+        this = Round(case.storage, case.runner, case.fault, seed, turn, FAULTS_WANTED, case.without)
         stage.run(this)
         if this.problems:
             return this.problems[0]

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import kinds
+from rounds import Round
+from settings import Settings
 
 from triggers_core import Status, Storage, TaskInstance
-
-if TYPE_CHECKING:
-    from settings import Settings
-    from stage import Round, Stage
 
 FEEDS = ("feed 1", "feed 2")
 SESSIONS_IN_A_WAVE = 6
@@ -42,10 +40,9 @@ def sessions(storage: Storage) -> dict[str, list[TaskInstance]]:
     return found
 
 
-def look(stage: Stage, this: Round) -> None:
+def look(settings: Settings, storage: Storage, this: Round) -> None:
     """Count what ran, and list what is wrong."""
-    settings = stage.settings
-    found = sessions(stage.storage)
+    found = sessions(storage)
     ran = collections.Counter(map(_key, settings.journal("ran")))
     this.executions = sum(ran.values())
     this.reruns = sum(bool(each.parent) for instances in found.values() for each in instances)

@@ -19,9 +19,7 @@ from triggers_celery.directive import message_options
 from triggers_core import Plugins, Reference, TaskInstance, TriggerManager, default_plugins
 
 if TYPE_CHECKING:
-    from celery import Celery
-
-    from triggers_celery.task import CeleryTriggerTask
+    from celery import Celery, Task
 
 LONGEST_COUNTDOWN = 600.0
 """Seconds. A broker takes a message that a worker holds for too long for lost and delivers it
@@ -36,7 +34,7 @@ _logger = logging.getLogger(__name__)
 
 
 def publish(
-    task: CeleryTriggerTask,
+    task: Task,
     manager: TriggerManager,
     instance: TaskInstance,
     *,
@@ -61,7 +59,7 @@ def publish(
 
 
 def _send(
-    task: CeleryTriggerTask,
+    task: Task,
     manager: TriggerManager,
     instance: TaskInstance,
     countdown: float | None,
@@ -163,7 +161,7 @@ def _longest_countdown(app: Celery) -> float:
 
 
 def _options(
-    task: CeleryTriggerTask, manager: TriggerManager, instance: TaskInstance, countdown: float
+    task: Task, manager: TriggerManager, instance: TaskInstance, countdown: float
 ) -> dict[str, Any]:
     """Return the directive's options. A message lives ``expires`` seconds from when it is due:
     one whose cooldown is longer would else never run."""

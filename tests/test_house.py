@@ -1,0 +1,61 @@
+"""That the check of the house, which ``make lint`` runs, finds what it is there to find."""
+
+import importlib.util
+
+import pytest
+
+from .conftest import ROOT
+
+_spec = importlib.util.spec_from_file_location("check_house", ROOT / "tools" / "check_house.py")
+check_house = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(check_house)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, *lines):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines))
+
+    for folder in check_house.SCRIPTS:
+        (tmp_path / folder).mkdir()
+    return write
+
+
+def test_this_house_stands(capsys):
+    assert check_house.main(ROOT) == 0, capsys.readouterr().out
+
+
+def test_a_circle_is_named_by_its_files(write, tmp_path, capsys):
+    write("dist/src/pack/__init__.py")
+    write("dist/src/pack/a.py", "from pack import b")
+    write("dist/src/pack/b.py", "import pack.sub.c")
+    write("dist/src/pack/sub/c.py", "from pack.a import something")
+
+    assert check_house.main(tmp_path) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("circle of imports: ")
+    for arrow in ("pack.a → pack.b", "pack.b → pack.sub.c", "pack.sub.c → pack.a"):
+        assert arrow in line
+
+
+def test_a_circle_for_the_type_checker_alone_is_one(write, tmp_path, capsys):
+    write("faults/stage.py", "import verdict")
+    write(
+        "faults/verdict.py",
+        "from typing import TYPE_CHECKING",
+        "if TYPE_CHECKING:",
+        "    from stage import Stage",
+    )
+
+    assert check_house.main(tmp_path) == 1
+    assert "stage → verdict" in capsys.readouterr().out
+
+
+def test_a_file_that_is_too_long_is_named(write, tmp_path, capsys):
+    write("benchmarks/long.py", *["x = 1"] * (check_house.MOST_LINES + 1))
+    write("benchmarks/short.py", *["x = 1"] * check_house.MOST_LINES)
+
+    assert check_house.main(tmp_path) == 1
+    assert capsys.readouterr().out == "benchmarks/long.py has 451 lines, and 450 are the most\n"
