@@ -105,6 +105,30 @@ class TestShow:
 
         assert rows(shown.stdout)[1][-1] == "RuntimeError: the register is down [503]"
 
+    def test_it_says_how_long_each_was_queued_and_ran(self, case, runner, storage, triggers):
+        case.fire("applied")
+        case.fire("fee_paid")
+        storage.advance(90)
+
+        queued = rows(triggers("show", "s").stdout)[1]
+        runner.work()
+        storage.advance(3600)
+        ran = rows(triggers("show", "s").stdout)[1]
+
+        assert queued[4:6] == ["1.5 min", ""]
+        assert ran[4] == "1.5 min"
+        assert re.fullmatch(r"\d\.\d\d s", ran[5])
+
+    def test_open_leaves_out_what_is_over(self, case, runner, triggers):
+        case.update_configuration({"t_wait": {"after": ["applied", "never"], "run": "close"}})
+        case.fire("applied")
+        case.fire("withdrawn")
+
+        shown = triggers("show", "s", "--open", "--json")
+
+        assert [each["name"] for each in json.loads(shown.stdout)] == ["t_wait#0"]
+        assert [each.name for each in case.open_instances()] == ["t_wait#0"]
+
     def test_json_has_everything(self, failed, triggers):
         (shown,) = json.loads(triggers("show", "s", "--json").stdout)
 
@@ -113,6 +137,8 @@ class TestShow:
         assert shown["waits_for"] == []
         assert shown["trigger_kwargs"] == {"applied": {}, "fee_paid": {}}
         assert "Traceback" in shown["metadata"]["error"]["traceback"]
+        times = [shown[f"{moment}_at"] for moment in ("created", "scheduled", "started", "ended")]
+        assert times == sorted(times)
 
     def test_a_line_that_goes_to_no_terminal_stays_whole(self, case, triggers):
         case.update_configuration({"t_long": {"after": ["go", "x" * 200], "run": "close"}})

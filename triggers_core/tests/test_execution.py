@@ -19,6 +19,7 @@ from triggers_core import (
     cancel,
     execute,
     hookimpl,
+    optional,
     trigger_task,
 )
 
@@ -288,6 +289,27 @@ class TestContext:
         assert error["type"] == "InvalidKwargs"
         assert error["message"].startswith(message)
 
+    def test_an_optional_key_that_was_not_fired_has_its_default(self, task, ship):
+        seen = []
+        filters = {
+            "paid": {"amount": optional(Decimal), "note": optional(str, default="none")},
+            "tipped": {"amount": optional(Decimal)},
+        }
+        task(lambda context: seen.append(context.filter_kwargs(filters)))
+
+        ship({"amount": "1.50"})
+
+        assert seen == [
+            {"paid": {"amount": Decimal("1.50"), "note": "none"}, "tipped": {"amount": None}}
+        ]
+
+    def test_an_optional_key_that_was_fired_is_checked_all_the_same(self, task, ship):
+        task(lambda context: context.filter_kwargs({"paid": {"amount": optional(Decimal)}}))
+
+        error = ship({"amount": "a lot"}).metadata["error"]
+
+        assert error["message"].startswith("trigger 'paid', key 'amount': InvalidOperation: ")
+
     def test_the_logger_says_whose_line_it_is(self, task, ship, caplog):
         task(lambda context: context.logger.info("packed %d", 3, extra={"crate": 7}))
 
@@ -350,7 +372,7 @@ class TestResult:
 
         instance = ship()
 
-        assert (instance.status, instance.metadata) == (Status.FINISHED, {"result": kept})
+        assert (instance.status, instance.metadata["result"]) == (Status.FINISHED, kept)
         assert manager.instance("t_bill#0").trigger_kwargs == {"t_ship": kept}
         assert states(manager) == {"t_ship#0": "finished", "t_bill#0": "scheduled"}
 
@@ -825,6 +847,28 @@ class TestSkip:
 
         assert error["message"].startswith("task 't_ship', skip: crate is object")
         assert states(manager) == {"t_ship#0": "failed"}
+
+    def test_a_result_without_a_cascade_is_refused_and_not_lost(self, manager, task, ship):
+        task(lambda context: context.skip(result={"crate": 7}))
+
+        error = ship().metadata["error"]
+
+        assert error["type"] == "InvalidKwargs"
+        assert error["message"] == "context.skip: a result needs cascade=True to go anywhere"
+
+    def test_a_task_that_skips_says_why(self, task, ship):
+        task(lambda context: context.skip(reason="the crate is empty"))
+
+        assert ship().metadata["reason"] == "the crate is empty"
+
+    @pytest.mark.parametrize("reason", ["", "  ", 7, "x" * 1001])
+    def test_a_reason_is_a_few_words(self, task, ship, reason):
+        task(lambda context: context.skip(reason=reason))
+
+        error = ship().metadata["error"]
+
+        assert error["type"] == "InvalidKwargs"
+        assert error["message"].startswith("context.skip, reason: ")
 
     def test_a_failed_instance_is_skipped_by_hand(self, manager, task, ship):
         task(fail)

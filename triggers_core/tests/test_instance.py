@@ -55,6 +55,26 @@ def test_an_allowed_step_is_taken_at_its_time_and_leaves_nothing_to_wait_for(pai
     assert (moved.waits_for, moved.recover_at) == (frozenset(), None)
 
 
+def test_the_times_of_its_life_are_kept():
+    waiting = instance_that_is(UNSTARTED)
+    scheduled = waiting.to(SCHEDULED, at=2.0)
+    running = scheduled.to(RUNNING, at=3.5)
+    failed = running.to(FAILED, at=7.0)
+
+    assert (waiting.scheduled_at, waiting.started_at, waiting.ended_at) == (None, None, None)
+    assert (scheduled.scheduled_at, scheduled.started_at, scheduled.ended_at) == (2.0, None, None)
+    assert (running.scheduled_at, running.started_at, running.ended_at) == (2.0, 3.5, None)
+    assert (failed.scheduled_at, failed.started_at, failed.ended_at) == (2.0, 3.5, 7.0)
+
+
+def test_what_a_person_does_later_is_not_its_end():
+    failed = instance_that_is(RUNNING).to(FAILED, at=7.0)
+
+    skipped = failed.to(SKIPPED, at=99.0)
+
+    assert (skipped.changed_at, skipped.ended_at) == (99.0, 7.0)
+
+
 @pytest.mark.parametrize("pair", FORBIDDEN, ids=ids)
 def test_every_other_step_is_an_invalid_transition_that_names_both_ends(pair):
     before, after = pair

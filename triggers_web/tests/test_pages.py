@@ -165,6 +165,24 @@ def test_a_task_says_why_it_has_not_run_down_to_what_failed(client, permit):
     assert "Traceback (most recent call last):" in page.text
 
 
+def test_what_would_abandon_an_instance_is_told_from_what_it_needs(client, make_session):
+    lend = {"after": ["asked", "signed"], "unless": ["withdrawn"], "run": "works"}
+    make_session("loan 7", ("asked",), configuration={"t_lend": lend})
+
+    page = see(client, "/task?session=loan+7&name=t_lend")
+
+    assert "signed; unless withdrawn" in " ".join(page.text.split())
+
+
+def test_an_instance_says_when_it_was_scheduled_started_and_ended(client, permit):
+    page = see(client, "/instance?session=permit+7&name=t_check%230")
+
+    assert {"Scheduled (UTC)", "Started (UTC)", "Ended (UTC)", "Queued for", "Ran for"} <= set(
+        page.texts
+    )
+    assert '"times"' not in page.text
+
+
 def test_an_instance_has_its_kwargs_its_traceback_and_its_result(client, permit):
     failed = see(client, "/instance?session=permit+7&name=t_close%230").text
     finished = see(client, "/instance?session=permit+7&name=t_check%230").text

@@ -35,7 +35,7 @@ from triggers_core.runner import BaseTaskRunner
 from triggers_core.storage.base import SessionReader, Storage, UnitOfWork
 from triggers_core.storage.memory import MemoryStorage
 from triggers_core.storage.sqlite import SqliteStorage
-from triggers_core.task import TaskContext, TaskInterruption, TriggerTask, trigger_task
+from triggers_core.task import TaskContext, TaskInterruption, TriggerTask, optional, trigger_task
 from triggers_core.worker.execution import cancel, execute
 from triggers_core.worker.reference import Reference
 
@@ -81,5 +81,6 @@ __all__ = [
     "default_plugins",
     "execute",
     "hookimpl",
+    "optional",
     "trigger_task",
 ]

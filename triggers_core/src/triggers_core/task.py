@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, overload
 
 from triggers_core.errors import ConfigurationError, InvalidKwargs
 from triggers_core.manager import TriggerManager
 from triggers_core.rules.instance import TaskInstance
 from triggers_core.rules.kwargs import Result
-from triggers_core.rules.names import shown
+from triggers_core.rules.names import check_remark, shown
 
 if TYPE_CHECKING:
     _LoggerAdapter = logging.LoggerAdapter[logging.Logger]
@@ -20,6 +21,24 @@ else:
 
 OnWorkerLost = Literal["rerun", "fail"]
 Filters = Mapping[str, Mapping[str, Callable[[Any], Any]]]
+
+
+@dataclass(frozen=True)
+class optional:  # noqa: N801 - reads as what it is called for: ``optional(Decimal, default=0)``
+    """In the filters of :meth:`TaskContext.filter_kwargs`: a key that need not have been fired.
+
+    Attributes:
+        convert: as for any other key.
+        default: what is returned, as it is, for a key that was not fired.
+    """
+
+    convert: Callable[[Any], Any]
+    default: Any = None
+
+    def __call__(self, value: Any) -> Any:
+        """Return the value, converted."""
+        return self.convert(value)
+
 
 DEFAULT_MAX_RETRIES = 3
 MAX_RETRIES = 1_000_000
@@ -146,10 +165,11 @@ class RetryRequested(TaskInterruption):
 class SkipRequested(TaskInterruption):
     """Raised by ``context.skip()``."""
 
-    def __init__(self, cascade: bool, result: Result) -> None:
+    def __init__(self, cascade: bool, result: Result, reason: str | None = None) -> None:
         super().__init__("the task asked to be skipped")
         self.cascade = cascade
         self.result = result
+        self.reason = reason
 
 
 class TaskContext:
@@ -186,11 +206,12 @@ class TaskContext:
         ``{"paid": {"amount": Decimal(…), "payer": "…"}}``.
 
         Args:
-            filters: trigger name → key → a callable that converts the value, or raises.
+            filters: trigger name → key → a callable that converts the value, or raises; for a key
+                that may be missing, ``optional(callable, default=…)``.
 
         Raises:
-            InvalidKwargs: a key is missing or a filter refuses its value; the message names
-                the trigger and the key.
+            InvalidKwargs: a key is missing that is not optional, or a filter refuses its value;
+                the message names the trigger and the key.
         """
         return {
             trigger_name: {
@@ -202,6 +223,8 @@ class TaskContext:
 
     def _filtered(self, trigger_name: str, key: str, convert: Callable[[Any], Any]) -> Any:
         kwargs = self.trigger_kwargs.get(trigger_name, {})
+        if key not in kwargs and isinstance(convert, optional):
+            return convert.default
         if key not in kwargs:
             raise InvalidKwargs(f"trigger {trigger_name!r}: the key {key!r} was not fired")
         try:
@@ -226,13 +249,22 @@ class TaskContext:
             None if max_retries is None else check_max_retries(max_retries),
         )
 
-    def skip(self, *, cascade: bool = False, result: Result = None) -> NoReturn:
+    def skip(
+        self, *, cascade: bool = False, result: Result = None, reason: str | None = None
+    ) -> NoReturn:
         """Stop here and mark the instance ``skipped`` (rule X5).
 
         Args:
             cascade: fire the trigger named after the task all the same, with ``result``.
+            reason: why, in words; kept in the instance's metadata.
+
+        Raises:
+            InvalidKwargs: there is a result, but no cascade for it to go in; or the reason is no
+                text. The instance fails of it, unless the task catches it.
         """
-        raise SkipRequested(cascade, result)
+        if result is not None and not cascade:
+            raise InvalidKwargs("context.skip: a result needs cascade=True to go anywhere")
+        raise SkipRequested(cascade, result, check_remark(reason, "context.skip, reason"))
 
 
 class InstanceLogger(_LoggerAdapter):

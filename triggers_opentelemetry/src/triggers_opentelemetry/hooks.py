@@ -96,7 +96,7 @@ def triggers_execute(context: TaskContext) -> Generator[None, Any, Any]:
         f"run {instance.task_name}",
         parent,
         SpanKind.CONSUMER,
-        _of_instance(manager, instance),
+        {**_of_instance(manager, instance), **_queued(instance)},
         record_exception=False,
         set_status_on_exception=False,
     ) as span:
@@ -111,6 +111,14 @@ def triggers_execute(context: TaskContext) -> Generator[None, Any, Any]:
             raise
         finally:
             _just_run.set((ref(manager), set_span_in_context(span, Context())))
+
+
+def _queued(instance: TaskInstance) -> dict[str, float]:
+    """Return for how many seconds the instance was due before a worker claimed it."""
+    if instance.scheduled_at is None or instance.started_at is None:
+        return {}  # scheduled by a release that did not note it
+    due = max(instance.scheduled_at, instance.not_before)
+    return {"triggers.queued_seconds": max(instance.started_at - due, 0.0)}
 
 
 def _leading_to(manager: TriggerManager) -> Context:

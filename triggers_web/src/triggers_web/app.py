@@ -35,7 +35,7 @@ from triggers_core.errors import (
     TaskNotFound,
     TriggersError,
 )
-from triggers_core.insight.diagnosis import Facts, Finding, explain, note
+from triggers_core.insight.diagnosis import Facts, Finding, explain, lasted, note, waits_of
 from triggers_core.insight.graph import graph_of
 from triggers_core.insight.viewing import facts_of, manager_of, viewer_of
 from triggers_core.plugins.in_use import Plugins, default_plugins
@@ -50,6 +50,9 @@ from triggers_web.rendering import link, render
 SESSIONS_A_PAGE = 25
 INSTANCES_A_PAGE = 100
 MOST_PAGES = 100_000
+
+_SHOWN_APART = frozenset({"error", "times"})
+"""Of the metadata, what a page shows in words."""
 
 _STATUS_OF: Mapping[type[TriggersError], int] = {
     InstanceNotFound: HTTPStatus.NOT_FOUND,
@@ -190,6 +193,7 @@ class _Pages:
             status=status,
             instances=_slice(shown, request),
             note=partial(note, now=facts.now),
+            waits=lambda instance: waits_of(instance, facts.config_of(instance)),
         )
 
     def task(self, request: Request) -> Response:
@@ -207,6 +211,7 @@ class _Pages:
             why=_lines(explain(name, facts)),
             instances=_slice(own, request),
             note=partial(note, now=facts.now),
+            waits=lambda instance: waits_of(instance, facts.config_of(instance)),
         )
 
     def instance(self, request: Request) -> Response:
@@ -320,8 +325,11 @@ class _Pages:
             instance=found,
             clones=[each for each in facts.instances if each.parent == name],
             why=_lines(explain(name, facts)),
+            lasted=partial(lasted, now=facts.now),
             received=merge_kwargs(with_params, found.trigger_kwargs),
-            metadata={key: value for key, value in found.metadata.items() if key != "error"},
+            metadata={
+                key: value for key, value in found.metadata.items() if key not in _SHOWN_APART
+            },
             problem=problem,
             typed=typed,
             is_live=is_live,

@@ -63,17 +63,26 @@ def show(
     context: typer.Context,
     session: SessionArgument,
     storage: StorageOption = None,
+    open_only: Annotated[
+        bool, typer.Option("--open", help="Only what is not over: it waits, is queued or runs.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a session's instances: status, what each waits for, since when, attempts.
+    """Show a session's instances: status, what each waits for, since when, how long it was queued
+    for a worker and ran, attempts.
 
-    Example: triggers show case-891 --storage sqlite:///triggers.db
+    Examples:
+
+        triggers show case-891 --storage sqlite:///triggers.db
+
+        triggers show case-891 --open
     """
     manager = viewer_at(context.obj, storage, session)
+    found = manager.open_instances() if open_only else manager.instances()
     if as_json:
-        typer.echo(json.dumps([_as_json(each) for each in manager.instances()], indent=2))
+        typer.echo(json.dumps([_as_json(each) for each in found], indent=2))
     else:
-        out().print(instances_table(manager, manager.instances()))
+        out().print(instances_table(manager, found))
 
 
 def why(
@@ -120,4 +129,6 @@ def watch(
 def _as_json(instance: TaskInstance) -> dict[str, Any]:
     values = {**vars(instance), "name": instance.name, "waits_for": sorted(instance.waits_for)}
     values["status"] = instance.status.value
+    for moment in ("scheduled_at", "started_at", "ended_at"):
+        values[moment] = getattr(instance, moment)
     return values

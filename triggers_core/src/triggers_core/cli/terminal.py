@@ -20,7 +20,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from triggers_core.errors import DispatchError, TriggersError
-from triggers_core.insight.diagnosis import Finding, moment, note, span
+from triggers_core.insight.diagnosis import Finding, lasted, moment, note, span, waits_of
 from triggers_core.manager import TriggerManager
 from triggers_core.rules.instance import Status, TaskInstance, counted
 
@@ -88,7 +88,10 @@ def stopped_by_signals() -> Iterator[threading.Event]:
 def instances_table(manager: TriggerManager, instances: Sequence[TaskInstance]) -> Table:
     """Return the session's instances as a table, the tasks without one below it."""
     now = manager.storage.now()
-    table = Table("instance", "status", "waits for", "since (UTC)", "attempt", "note")
+    # As narrow as can be: how long things took only where something has begun.
+    are_timed = any(instance.scheduled_at for instance in instances)
+    lengths = ("queued", "ran") if are_timed else ()
+    table = Table("instance", "status", "waits for", "since (UTC)", *lengths, "attempt", "note")
     table.title_justify = table.caption_justify = "left"
     table.title = f"session {escape(manager.session_uid)}"
     for instance in instances:
@@ -97,6 +100,7 @@ def instances_table(manager: TriggerManager, instances: Sequence[TaskInstance]) 
             f"[{STYLES[instance.status]}]{instance.status}[/]",
             escape(_waits_for(manager, instance)),
             f"{moment(instance.changed_at)} ({span(now - instance.changed_at)})",
+            *(_lengths(instance, now) if are_timed else ()),
             str(instance.attempt),
             escape(plain(note(instance, now))),
         )
@@ -173,9 +177,12 @@ def _details(finding: Finding) -> Iterator[str]:
 
 
 def _waits_for(manager: TriggerManager, instance: TaskInstance) -> str:
-    if not instance.waits_for:
-        return ""
-    config = manager.task_config(instance)
-    awaited = ", ".join(sorted(instance.waits_for & config.awaited))
-    unless = ", ".join(sorted(instance.waits_for - config.awaited))
-    return f"{awaited}; unless {unless}" if unless else awaited
+    return str(waits_of(instance, manager.task_config(instance))) if instance.waits_for else ""
+
+
+def _lengths(instance: TaskInstance, now: float) -> tuple[str, str]:
+    queued_until = instance.started_at or instance.ended_at
+    return (
+        lasted(instance.scheduled_at, queued_until, now),
+        lasted(instance.started_at, instance.ended_at, now),
+    )

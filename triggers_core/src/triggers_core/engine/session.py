@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from triggers_core.engine.extensions import Extensions, default_extensions
 from triggers_core.errors import InstanceNotFound, StorageError
 from triggers_core.rules.config import Configuration, TaskConfig
-from triggers_core.rules.instance import Status, TaskInstance, split_instance_name
+from triggers_core.rules.instance import OPEN, Status, TaskInstance, split_instance_name
 from triggers_core.rules.names import check_name, shown
 from triggers_core.storage.base import Storage
 
@@ -68,6 +68,11 @@ class Session:
             check_name(task_name, "task")
         with self.storage.read(self.session_uid) as reader:
             return reader.instances(task_name=task_name, statuses=statuses)
+
+    def open_instances(self) -> list[TaskInstance]:
+        """Return the instances that are not over: they wait (``waits_for`` says for what), are
+        scheduled, or run. With none, and no :meth:`unresolved_instances`, the case is finished."""
+        return self.instances(statuses=OPEN)
 
     def unresolved_instances(self) -> list[TaskInstance]:
         """Return the instances that failed or logged a warning, and that nobody has resolved."""

@@ -18,6 +18,9 @@ MOST_TASKS_DEEP = 50
 MOST_LOGS = 5
 """Kept log lines that are told of an instance; the latest ones."""
 
+_EXACT_SECONDS = 10.0
+"""What is shorter is told to a hundredth of a second."""
+
 _OPEN = (Status.FAILED, Status.RUNNING, Status.SCHEDULED, Status.UNSTARTED)
 """The statuses that ask for a person's attention, or that something is still to come of."""
 
@@ -72,6 +75,27 @@ def explain(name: str, facts: Facts) -> Finding:
     raise TaskNotFound(f"the session has no task or instance {name!r}; its tasks are: {known}")
 
 
+@dataclass(frozen=True)
+class Waits:
+    """What has not fired for an instance yet: what it needs, and what would abandon it; sorted."""
+
+    awaited: tuple[str, ...]
+    unless: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return it as a line: ``documents; unless withdrawn``."""
+        awaited, unless = ", ".join(self.awaited), ", ".join(self.unless)
+        return "; ".join(filter(None, (awaited, unless and f"unless {unless}")))
+
+
+def waits_of(instance: TaskInstance, config: TaskConfig) -> Waits:
+    """Return what the instance waits for, by the configuration that it lives by."""
+    return Waits(
+        awaited=tuple(sorted(instance.waits_for & config.awaited)),
+        unless=tuple(sorted(instance.waits_for - config.awaited)),
+    )
+
+
 def note(instance: TaskInstance, now: float) -> str:
     """Return what is remarkable about the instance, in a few words; "" for nothing.
 
@@ -95,6 +119,14 @@ def span(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.1f} {unit}"
     return f"{max(seconds, 0):.0f} s"
+
+
+def lasted(start: float | None, end: float | None, now: float) -> str:
+    """Return how long something took, or takes so far; "" for what has not begun."""
+    if start is None:
+        return ""
+    seconds = (now if end is None else end) - start
+    return f"{max(seconds, 0):.2f} s" if seconds < _EXACT_SECONDS else span(seconds)
 
 
 def moment(at: float) -> str:

@@ -39,6 +39,9 @@ _INSTANCE_NAME = re.compile("(.+)#(0|[1-9][0-9]{0,14})")
 ACTIVE = frozenset({Status.SCHEDULED, Status.RUNNING})
 """The statuses of an instance that a runner has, or should have."""
 
+OPEN = ACTIVE | {Status.UNSTARTED}
+"""The statuses of an instance that is not over."""
+
 TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     Status.UNSTARTED: frozenset({Status.SCHEDULED, Status.ABANDONED}),
     Status.SCHEDULED: frozenset({Status.RUNNING}),
@@ -49,6 +52,18 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     Status.REPLAYED: frozenset(),
     Status.SKIPPED: frozenset(),
 }
+
+
+_MOMENTS: Mapping[Status, str] = {
+    Status.SCHEDULED: "scheduled",
+    Status.RUNNING: "started",
+    Status.FINISHED: "ended",
+    Status.FAILED: "ended",
+    Status.ABANDONED: "ended",
+    Status.REPLAYED: "ended",
+    Status.SKIPPED: "ended",
+}
+"""What is noted of an instance when it first comes to such a status."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,7 @@ class TaskInstance:
             every other status.
         reruns_left: how often it may be started again if its worker is lost; set by the claim.
         metadata: what happened to it: ``result``, ``error`` (type, message, traceback),
-            ``logs`` and ``logs_resolved``.
+            ``logs`` and ``logs_resolved``; and ``times``, which the properties below read.
     """
 
     session_uid: str
@@ -97,6 +112,21 @@ class TaskInstance:
     def name(self) -> str:
         """``task#number``, unique in the session."""
         return f"{self.task_name}#{self.number}"
+
+    @property
+    def scheduled_at(self) -> float | None:
+        """When all that it waited for was there; None before, and where that was not noted."""
+        return self._noted("scheduled")
+
+    @property
+    def started_at(self) -> float | None:
+        """When a worker claimed it; None before."""
+        return self._noted("started")
+
+    @property
+    def ended_at(self) -> float | None:
+        """When it was over: not when a person dealt with its failure later. None before."""
+        return self._noted("ended")
 
     @property
     def is_resolved(self) -> bool:
@@ -126,8 +156,13 @@ class TaskInstance:
             changed_at=at,
             waits_for=frozenset(),
             recover_at=changes.pop("recover_at", None),
+            metadata=noted(self.metadata, status, at),
             **changes,
         )
+
+    def _noted(self, moment: str) -> float | None:
+        found: float | None = self.metadata.get("times", {}).get(moment)
+        return found
 
     def with_metadata(self, **entries: Any) -> TaskInstance:
         """Return this instance with entries added to its metadata."""
@@ -141,6 +176,13 @@ class TaskInstance:
         copied = object.__new__(type(self))
         copied.__dict__.update(self.__dict__, **changes)
         return copied
+
+
+def noted(metadata: Mapping[str, Any], status: Status, at: float) -> Mapping[str, Any]:
+    """Return the metadata of an instance that comes to the status now. The first time counts."""
+    times = metadata.get("times", {})
+    moment = _MOMENTS[status]
+    return metadata if moment in times else {**metadata, "times": {**times, moment: at}}
 
 
 def counted(statuses: Iterable[Status]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from triggers_core.rules.config import TaskConfig
-from triggers_core.rules.instance import Status, TaskInstance
+from triggers_core.rules.instance import Status, TaskInstance, noted
 
 
 def take(
@@ -92,6 +92,7 @@ def clone(
         parent=instance.name,
         not_before=not_before,
         trigger_kwargs={**instance.trigger_kwargs, **(trigger_kwargs or {})},
+        metadata=noted({}, Status.SCHEDULED, at),
     )
 
 

@@ -192,4 +192,7 @@ def _metadata(text: Any) -> dict[str, Any]:
     error = metadata.get("error", {})
     if not isinstance(error, dict) or (error and not error.keys() >= {"type", "message"}):
         _refuse(error, "an error's type and message")
+    times = metadata.get("times", {})
+    for moment in times.values() if isinstance(times, dict) else _refuse(times, "times"):
+        _moment(moment)
     return metadata

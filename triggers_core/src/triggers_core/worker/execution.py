@@ -179,6 +179,8 @@ def _skip(context: TaskContext, asked: SkipRequested) -> TaskInstance | None:
         return _fail(context, error)
 
     def end(work: Work, instance: TaskInstance) -> TaskInstance:
+        if asked.reason is not None:
+            instance = instance.with_metadata(reason=asked.reason)
         return skip(work, instance, cascade=asked.cascade, result=json.loads(text))
 
     return _end(context, end)
