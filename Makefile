@@ -1,12 +1,18 @@
 # Every target works from a fresh clone with Python ≥ 3.10 and make: the first one makes .venv.
 
 PYTHON ?= python3
+PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
+# Each Python that is named has a .venv of its own, beside the newcomer's.
+ifeq ($(origin PYTHON),file)
 VENV := .venv
+else
+VENV := .venv-$(or $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'),$(error $(PYTHON) cannot be run))
+endif
 BIN := $(VENV)/bin
 DISTRIBUTIONS := triggers_core triggers_threading triggers_celery triggers_postgres triggers_opentelemetry triggers_web conformance
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo demo-celery test lint format docs bench bench-celery faults clean
+.PHONY: help demo demo-celery test test-all lint format docs release-check bench bench-celery faults clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -20,6 +26,16 @@ demo-celery: $(INSTALLED) ## the same, its steps run by a Celery worker; without
 
 test: $(INSTALLED) ## every test
 	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+
+test-all: ## every test, on every Python from 3.10 on that is here
+	@for version in $(PYTHONS); do \
+		if python$$version -c '' 2> /dev/null; then \
+			echo "== Python $$version"; \
+			$(MAKE) --no-print-directory test PYTHON=python$$version || exit 1; \
+		else \
+			echo "== Python $$version is not here, and left out"; \
+		fi; \
+	done
 
 lint: $(INSTALLED) ## formatting, style, types, imports
 	@$(BIN)/ruff format --check .
@@ -35,6 +51,14 @@ format: $(INSTALLED) ## write the formatting
 docs: $(VENV)/.docs-installed ## the guide as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+release-check: $(VENV)/.release-installed ## every wheel and source distribution, built in dist/ and checked
+	@rm -rf dist
+	@for distribution in $(DISTRIBUTIONS); do \
+		$(BIN)/python -m build --no-isolation --outdir dist $$distribution > /dev/null || exit 1; \
+	done
+	@$(BIN)/twine check --strict dist/*
+	@$(BIN)/python tools/check_release.py dist
+
 bench: $(INSTALLED) ## speed, as ratios against baselines of the same run
 	@$(BIN)/python benchmarks/suite.py $(ARGS)
 
@@ -46,7 +70,7 @@ faults: $(INSTALLED) ## kill, cut and double in real processes; needs Redis, Rab
 	@$(BIN)/python faults/proof.py
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) site .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-* dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 # Build isolation is off so that the pinned build backend is the one used.
 $(INSTALLED): pyproject.toml constraints.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
@@ -60,6 +84,6 @@ $(INSTALLED): pyproject.toml constraints.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
 		$(DISTRIBUTIONS:%=-e ./%)
 	@touch $@
 
-$(VENV)/.docs-installed: $(INSTALLED)
-	@$(BIN)/python -m pip install -q -c constraints.txt --group docs
+$(VENV)/.%-installed: $(INSTALLED)
+	@$(BIN)/python -m pip install -q -c constraints.txt --group $*
 	@touch $@
