@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 DISTRIBUTIONS := triggers_core triggers_threading triggers_celery triggers_postgres triggers_opentelemetry triggers_web conformance
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo demo-celery test test-all lint format docs release-check bench bench-celery faults clean
+.PHONY: help demo demo-celery test test-all lint format docs wheels pictures reference release-check bench bench-celery faults clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -49,7 +49,20 @@ format: $(INSTALLED) ## write the formatting
 	@$(BIN)/ruff check --fix .
 
 docs: $(VENV)/.docs-installed ## the guide as a site, in site/
+	@$(BIN)/python tools/pictures.py --check
+	@$(BIN)/python tools/reference.py --check
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@$(BIN)/python tools/check_site.py site
+
+wheels: $(INSTALLED) ## the distributions' wheels, in dist/
+	@$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist $(DISTRIBUTIONS:%=./%)
+	@ls dist
+
+pictures: $(INSTALLED) ## the guide's pictures, from their sources in docs/pictures
+	@$(BIN)/python tools/pictures.py
+
+reference: $(VENV)/.docs-installed ## the Python reference as Markdown, docs/reference.md
+	@$(BIN)/python tools/reference.py
 
 release-check: $(VENV)/.release-installed ## every wheel and source distribution, built in dist/ and checked
 	@rm -rf dist

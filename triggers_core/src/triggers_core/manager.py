@@ -130,7 +130,7 @@ class TriggerManager(Session):
                 instance did not take.
             DispatchError: the replay is recorded, but the clone reached no runner.
         """
-        return mending.replay_failed(self, self.name_of(instance), replacement_kwargs)
+        return mending.replay_failed(self, self._name_of(instance), replacement_kwargs)
 
     def skip_failed_instance(
         self, instance: TaskInstance | str, *, cascade: bool = False, result: Result = None
@@ -148,7 +148,7 @@ class TriggerManager(Session):
             InvalidKwargs: ``result`` is no mapping of JSON values, or has no cascade to go in.
             DispatchError: the skip is recorded, but an instance reached no runner.
         """
-        return mending.skip_failed(self, self.name_of(instance), cascade=cascade, result=result)
+        return mending.skip_failed(self, self._name_of(instance), cascade=cascade, result=result)
 
     def mark_instance_logs_resolved(self, instance: TaskInstance | str) -> TaskInstance:
         """Note that a person has dealt with an instance's error or warnings; return it.
@@ -158,7 +158,7 @@ class TriggerManager(Session):
         Raises:
             InstanceNotFound: there is none of that name.
         """
-        return mending.mark_logs_resolved(self, self.name_of(instance))
+        return mending.mark_logs_resolved(self, self._name_of(instance))
 
     def _check_runner(self, task: TaskConfig) -> None:
         if task.using is not None:

@@ -97,7 +97,7 @@ class Session:
         target = self.task_config(instance).run
         return self.plugins.hook.triggers_resolve_task(manager=self, target=target)
 
-    def name_of(self, instance: TaskInstance | str) -> str:
+    def _name_of(self, instance: TaskInstance | str) -> str:
         """Return the instance's name. Raises InstanceNotFound if it is none of this session's."""
         if not isinstance(instance, TaskInstance):
             split_instance_name(instance)
