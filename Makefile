@@ -61,7 +61,7 @@ wheels: $(INSTALLED) ## the distributions' wheels, in dist/
 pictures: $(INSTALLED) ## the guide's pictures, from their sources in docs/pictures
 	@$(BIN)/python tools/pictures.py
 
-reference: $(VENV)/.docs-installed ## the Python reference as Markdown, docs/reference.md
+reference: $(VENV)/.docs-installed ## the Python reference as Markdown, triggers_core/REFERENCE.md
 	@$(BIN)/python tools/reference.py
 
 release-check: $(VENV)/.release-installed ## every wheel and source distribution, built in dist/ and checked
