@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from triggers_core.storage.sqlite import when_unlocked
+from triggers_core.storage.sqlite.connections import when_unlocked
 
 _SCHEMA = """
 PRAGMA journal_mode = WAL;

@@ -28,8 +28,8 @@ from triggers_core import (
     hookimpl,
     recovery,
     trigger_task,
-    work,
 )
+from triggers_core.engine import change
 
 CONFIGURATION: dict[str, dict[str, Any]] = {
     "t_join": {"after": ["paid", "packed", "approved"], "run": TARGET},
@@ -43,7 +43,7 @@ SKEWS_SECONDS = (-60.0, 0.0, 60.0)
 
 # What the framework waits for, so much shorter that a round is over in seconds.
 recovery.HOLD_SECONDS = 2.0
-work.DISPATCH_RETRY_SECONDS = 2.0
+change.DISPATCH_RETRY_SECONDS = 2.0
 
 
 class ShopManager(TriggerManager):
