@@ -98,7 +98,14 @@ def fire_join(manager: TriggerManager) -> None:
 def described(manager: TriggerManager) -> list[TaskInstance]:
     """Return the session's instances without what differs from one to the next."""
     return [
-        replace(instance, session_uid="", created_at=0.0, changed_at=0.0, recover_at=None)
+        replace(
+            instance,
+            session_uid="",
+            created_at=0.0,
+            changed_at=0.0,
+            recover_at=None,
+            metadata={**instance.metadata, "times": sorted(instance.metadata.get("times", {}))},
+        )
         for instance in manager.instances()
     ]
 

@@ -102,7 +102,7 @@ def described(manager):
             "parent": instance.parent,
             "trigger_kwargs": instance.trigger_kwargs,
             "waits_for": instance.waits_for,
-            "metadata": instance.metadata,
+            "metadata": {k: v for k, v in instance.metadata.items() if k != "times"},
         }
         for instance in manager.instances()
     ]

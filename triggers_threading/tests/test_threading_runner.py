@@ -346,7 +346,7 @@ class TestJoinAll:
         @trigger_task
         def fire_and_join(context):
             inner.fire("go")
-            inner_runner.join_all(DEADLINE)
+            inner_runner.join(DEADLINE)
             return {"inner": str(inner.instance("inner#0").status)}
 
         outer, outer_runner = make_session(
@@ -356,3 +356,48 @@ class TestJoinAll:
 
         outer_runner.join_all(DEADLINE)
         assert outer.instance("outer#0").metadata["result"] == {"inner": "finished"}
+
+    def test_on_the_class_it_waits_for_the_work_of_every_object(self, make_session):
+        held = Held()
+        first, _ = make_session({"t": {"after": ["go"], "run": "held"}}, {"held": held})
+        second, _ = make_session({"t": {"after": ["go"], "run": "held"}}, {"held": held})
+        first.fire("go")
+        second.fire("go")
+
+        for join_all in (ThreadingTaskRunner.join_all, ThreadingTaskRunner().join_all):
+            with pytest.raises(JoinTimeout, match="2 task instances are queued or running"):
+                join_all(0.01)
+        held.gate.set()
+        ThreadingTaskRunner.join_all(DEADLINE)
+
+        assert statuses(first) == statuses(second) == {"finished": 1}
+
+    def test_one_object_can_be_waited_for_alone(self, make_session):
+        held = Held()
+
+        @trigger_task
+        def step(context):
+            return {}
+
+        busy, busy_runner = make_session({"t": {"after": ["go"], "run": "held"}}, {"held": held})
+        quick, quick_runner = make_session({"t": {"after": ["go"], "run": "step"}}, {"step": step})
+        busy.fire("go")
+        quick.fire("go")
+
+        quick_runner.join(DEADLINE)
+        assert statuses(quick) == {"finished": 1}
+        with pytest.raises(JoinTimeout, match="1 task instances are"):
+            busy_runner.join(0.01)
+        held.gate.set()
+        busy_runner.join(DEADLINE)
+
+    def test_a_task_that_joins_all_gets_an_error_on_whichever_object(self, make_session):
+        @trigger_task
+        def join(context):
+            ThreadingTaskRunner().join_all()
+
+        manager, runner = make_session({"t": {"after": ["go"], "run": "join"}}, {"join": join})
+        manager.fire("go")
+
+        runner.join(DEADLINE)
+        assert manager.instance("t#0").metadata["error"]["type"] == "JoinError"

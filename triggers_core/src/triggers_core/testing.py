@@ -298,7 +298,7 @@ class _BenchHooks:
             self.triggers_run(manager, instance)
 
     def join_all(self, timeout: float) -> None:
-        self._threads.join_all(timeout)
+        self._threads.join(timeout)
 
 
 def _assert_status(

@@ -20,6 +20,54 @@ LINGER_SECONDS = 0.1
 """How long a thread without work waits for more; it also bounds the delay at exit."""
 
 
+class Tally:
+    """Counts what is not finished yet, and waits until nothing is left. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._none_left = threading.Condition()
+        self._count = 0
+
+    def begin(self) -> None:
+        """Count one more."""
+        with self._none_left:
+            self._count += 1
+
+    def end(self) -> None:
+        """Count one less."""
+        with self._none_left:
+            self._count -= 1
+            if self._count == 0:
+                self._none_left.notify_all()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until nothing is left; return how much is left at the timeout.
+
+        Args:
+            timeout: seconds; None to wait for as long as it takes.
+        """
+        with self._none_left:
+            self._none_left.wait_for(lambda: self._count == 0, timeout)
+            return self._count
+
+
+class _PoolThread(threading.Thread):
+    """A thread of whichever pool."""
+
+
+def is_pool_thread() -> bool:
+    """Return whether the caller is a thread of any pool of this process."""
+    return isinstance(threading.current_thread(), _PoolThread)
+
+
+def join_all(timeout: float | None = None) -> int:
+    """Wait until no call of any pool of this process is left; return how many are at the timeout.
+
+    Args:
+        timeout: seconds; None to wait for as long as it takes.
+    """
+    return _everywhere.wait(timeout)
+
+
 @dataclass(order=True)
 class _Call:
     due: float
@@ -59,7 +107,7 @@ class ThreadPool:
         with self._changed:
             call = _Call(time.monotonic() + max(delay, 0.0), next(self._order), function)
             heapq.heappush(self._waiting, call)
-            self._unfinished += 1
+            self._begin()
             try:
                 self._start_thread_if_needed()
             except Exception:
@@ -75,9 +123,7 @@ class ThreadPool:
         Args:
             timeout: seconds; None to wait for as long as it takes.
         """
-        with self._all_finished:
-            self._all_finished.wait_for(lambda: self._unfinished == 0, timeout)
-            return self._unfinished
+        return self._unfinished.wait(timeout)
 
     def is_own_thread(self) -> bool:
         """Return whether the caller is one of the pool's threads."""
@@ -85,19 +131,17 @@ class ThreadPool:
 
     def _reset(self) -> None:
         """Become empty, as a new pool."""
-        lock = threading.Lock()
-        self._changed = threading.Condition(lock)
-        self._all_finished = threading.Condition(lock)
+        self._changed = threading.Condition(threading.Lock())
         self._order = itertools.count()
         self._waiting: list[_Call] = []
         self._threads: set[threading.Thread] = set()
         self._idle = 0
-        self._unfinished = 0
+        self._unfinished = Tally()
 
     def _start_thread_if_needed(self) -> None:
         if self._idle >= len(self._waiting) or len(self._threads) >= self._max_workers:
             return
-        thread = threading.Thread(target=self._work, name=self._name, daemon=False)
+        thread = _PoolThread(target=self._work, name=self._name, daemon=False)
         self._threads.add(thread)
         try:
             thread.start()
@@ -108,7 +152,7 @@ class ThreadPool:
     def _withdraw(self, call: _Call) -> None:
         self._waiting.remove(call)
         heapq.heapify(self._waiting)
-        self._count_finished()
+        self._end()
 
     def _work(self) -> None:
         while (call := self._next_call()) is not None:
@@ -121,8 +165,7 @@ class ThreadPool:
         except BaseException as error:
             self._report(error)
         finally:
-            with self._changed:
-                self._count_finished()
+            self._end()
 
     def _report(self, error: BaseException) -> None:
         try:
@@ -132,10 +175,13 @@ class ThreadPool:
             what = threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread()))
             threading.excepthook(what)
 
-    def _count_finished(self) -> None:
-        self._unfinished -= 1
-        if self._unfinished == 0:
-            self._all_finished.notify_all()
+    def _begin(self) -> None:
+        for tally in (self._unfinished, _everywhere):
+            tally.begin()
+
+    def _end(self) -> None:
+        for tally in (self._unfinished, _everywhere):
+            tally.end()
 
     def _next_call(self) -> _Call | None:
         """Return the next call when it is due, or None when this thread is to end.
@@ -165,10 +211,13 @@ class ThreadPool:
 
 
 _POOLS: WeakSet[ThreadPool] = WeakSet()
+_everywhere = Tally()
 
 
 def _reset_all() -> None:
     """In a fork's child: it has none of the threads, and the locks as they were held."""
+    global _everywhere  # noqa: PLW0603 - one for the process, and this is another process
+    _everywhere = Tally()
     for pool in list(_POOLS):
         pool._reset()
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from triggers_core import BaseTaskRunner, TaskInstance, TriggerManager, TriggersError, execute
 from triggers_core.worker.lease import KEEPER
-from triggers_threading.pool import ThreadPool
+from triggers_threading.pool import ThreadPool, is_pool_thread, join_all
 
 DEFAULT_MAX_WORKERS = 32
 
@@ -49,25 +49,46 @@ class ThreadingTaskRunner(BaseTaskRunner):
         )
         KEEPER.start()  # now, as the task may begin when the interpreter starts no more threads
 
-    def join_all(self, timeout: float | None = None) -> None:
-        """Wait until everything accepted has ended: cascades, retries and what other threads
-        fire in the meantime included. Tasks that fail are recorded, not raised here.
+    @classmethod
+    def join_all(cls, timeout: float | None = None) -> None:
+        """Wait until everything has ended that any runner of this class has accepted in this
+        process: cascades, retries and what other threads fire in the meantime included. Tasks that
+        fail are recorded, not raised here.
+
+        Can be called on the class, and on whichever object.
 
         Args:
             timeout: seconds; None to wait for as long as it takes.
 
         Raises:
             JoinTimeout: work is left after the timeout; it goes on.
-            JoinError: a task of this runner called it, and would wait for itself.
+            JoinError: a task that runs in a thread called it, and would wait for itself.
         """
-        if self._pool.is_own_thread():
-            raise JoinError(
-                "join_all was called by a task that it would wait for; call it from the thread "
-                "that fires, or fire a trigger to go on when other tasks have finished"
-            )
-        left = self._pool.join(timeout)
-        if left:
-            raise JoinTimeout(f"after {timeout} s, {left} task instances are queued or running")
+        _check_caller(is_own=is_pool_thread(), call="join_all")
+        _check_left(join_all(timeout), timeout)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait as :meth:`join_all` does, but for what this object has accepted alone: for the
+        work of one ``Plugins``.
+
+        Raises:
+            JoinTimeout, JoinError: as for :meth:`join_all`.
+        """
+        _check_caller(is_own=self._pool.is_own_thread(), call="join")
+        _check_left(self._pool.join(timeout), timeout)
+
+
+def _check_caller(*, is_own: bool, call: str) -> None:
+    if is_own:
+        raise JoinError(
+            f"{call} was called by a task that it would wait for; call it from the thread "
+            "that fires, or fire a trigger to go on when other tasks have finished"
+        )
+
+
+def _check_left(left: int, timeout: float | None) -> None:
+    if left:
+        raise JoinTimeout(f"after {timeout} s, {left} task instances are queued or running")
 
 
 def _log(error: BaseException) -> None:
