@@ -4,6 +4,8 @@ import copy
 import json
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from triggers_core import Configuration, ConfigurationError, TaskConfig, hookimpl
 from triggers_core.insight.lint import lint
@@ -303,3 +305,60 @@ def test_a_configuration_reads_as_its_tasks():
         "Configuration(t_ship, t_bill)"
     )
     assert json.loads(Configuration().to_json()) == {}
+
+
+class TestFormsOfTriggers2:
+    """C1, C3, C4, C5: what configurations of triggers 2 may say."""
+
+    @pytest.mark.parametrize("after", [{}, {"after": []}, {"after": None}, {"after": ()}])
+    def test_every_time_is_said_by_and_every_alone(self, after):
+        task = TaskConfig.parse("t", {**after, "andEvery": "x", "run": "app.t"})
+
+        assert (task.after, task.and_every, task.awaited) == ((), "x", {"x"})
+
+    def test_every_time_means_the_same_however_it_is_said(self):
+        said = [{"after": []}, {}, {"after": None}]
+
+        digests = {
+            Configuration.parse({"t": {**after, "andEvery": "x", "run": "app.t"}}).digest
+            for after in said
+        }
+
+        assert len(digests) == 1
+
+    def test_what_is_none_is_as_left_out(self):
+        nothing = dict.fromkeys(("unless", "withParams", "andEvery", "using"))
+
+        task = TaskConfig.parse("t", {"after": ["a"], "run": "app.t", **nothing})
+
+        assert task == TaskConfig.parse("t", {"after": ["a"], "run": "app.t"})
+
+    @pytest.mark.parametrize("kind", [tuple, set, frozenset])
+    def test_a_list_may_be_a_tuple_or_a_set_whose_order_is_that_of_names(self, kind):
+        names = ["a", "b", "c", "d", "e"]
+
+        task = TaskConfig.parse("t", {"after": kind(names), "unless": kind(names), "run": "app.t"})
+
+        assert list(task.after) == list(task.unless) == names
+
+    @given(names=st.sets(st.sampled_from("abcdefgh"), min_size=1), every=st.none() | st.just("x"))
+    def test_a_set_and_its_sorted_list_are_one_configuration(self, names, every):
+        def digest(after):
+            directives = {"after": after, "andEvery": every, "unless": after, "run": "app.t"}
+            return Configuration.parse({"t": directives}).digest
+
+        assert digest(names) == digest(sorted(names)) == digest(tuple(sorted(names)))
+
+    @given(
+        after=st.lists(st.sampled_from("abc"), unique=True),
+        every=st.none() | st.sampled_from("xy"),
+        unless=st.none() | st.sets(st.sampled_from("def")),
+    )
+    def test_what_is_accepted_is_read_back_as_it_was_kept(self, after, every, unless):
+        assume(after or every)
+        directives = {"after": after, "andEvery": every, "unless": unless, "run": "app.t"}
+        configuration = Configuration.parse({"t": directives})
+
+        kept = Configuration.from_json(configuration.to_json())
+
+        assert (kept["t"], kept.digest) == (configuration["t"], configuration.digest)

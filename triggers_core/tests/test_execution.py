@@ -260,6 +260,33 @@ class TestContext:
         ]
         assert manager.configuration()["t_a"].with_params == {"x": {"list": []}}
 
+    def test_kwargs_of_what_would_have_abandoned_it_are_none_of_its_business(
+        self, manager, task, runner
+    ):
+        """C4, C5"""
+        seen = []
+        task(lambda context: seen.append((context.trigger_kwargs, context.taken)))
+        manager.update_configuration(
+            {
+                "t_ship": {
+                    "after": ["paid"],
+                    "unless": ["recalled", "refunded"],
+                    "run": "shop.ship",
+                    "withParams": {"refunded": {"by": "default"}},
+                }
+            }
+        )
+        manager.fire("recalled", {"secret": 7})
+        manager.fire("paid", {"amount": 1})
+        runner.work()
+
+        assert seen == [
+            (
+                {"paid": {"amount": 1}, "refunded": {"by": "default"}},
+                frozenset({"paid", "recalled"}),
+            )
+        ]
+
     def test_filter_kwargs_returns_what_is_named_converted(self, task, ship):
         seen = []
         filters = {"paid": {"amount": Decimal, "payer": str.upper}}

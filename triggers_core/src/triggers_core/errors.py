@@ -25,7 +25,7 @@ class InvalidKwargs(TriggersError, ValueError):
     """Kwargs are not a mapping of JSON values. Nothing was changed."""
 
 
-class InvalidTransition(TriggersError):
+class InvalidTransition(TriggersError, ValueError):
     """An instance cannot go from its status to the one asked for. Nothing was changed."""
 
 
@@ -61,12 +61,16 @@ class StorageNotFound(NotRegistered):
     """No storage is known by that alias, or no storage class by that URL scheme."""
 
 
-class PluginError(TriggersError):
+class PluginError(TriggersError, ValueError):
     """A plugin, runner, manager or storage is registered wrongly; the message says by whom."""
 
 
 class StorageError(TriggersError):
     """The store cannot be used. What was committed before stands; this change was not made."""
+
+
+class InvalidStorage(StorageError, ValueError):
+    """What names or makes a storage cannot be used: a URL, an option, an object that is none."""
 
 
 class TransientStorageError(StorageError):

@@ -179,7 +179,8 @@ class TaskContext:
         manager: bound to the session; fire further triggers with it.
         instance: the running instance.
         trigger_kwargs: trigger name (or other ``withParams`` key) → kwargs: the defaults with
-            what was fired merged over them. The task's own copy.
+            what was fired merged over them; never that of ``unless`` triggers. The task's own
+            copy.
         logger: warnings and errors logged here are kept in the instance's metadata too.
     """
 
@@ -198,6 +199,11 @@ class TaskContext:
     def attempt(self) -> int:
         """1 for the first try, 2 for the first retry, and so on."""
         return self.instance.attempt
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """The triggers that the instance took, those of ``unless`` that fired included."""
+        return frozenset(self.instance.trigger_kwargs)
 
     def filter_kwargs(self, filters: Filters) -> dict[str, dict[str, Any]]:
         """Return the named kwargs, each passed through its filter.

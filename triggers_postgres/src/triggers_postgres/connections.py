@@ -17,7 +17,7 @@ from psycopg import capabilities
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from triggers_core.errors import StorageError
+from triggers_core.errors import InvalidStorage
 
 Begun = TypeVar("Begun")
 Connection = psycopg.Connection[Any]
@@ -293,7 +293,7 @@ def _parsed(conninfo: str) -> dict[str, Any]:
     # Where a password has '@' or '/' as they are, parts of it end up in these.
     is_sound = all(not port or port.isdigit() for port in str(given.get("port", 0)).split(","))
     if not is_sound or any("@" in str(given.get(key)) for key in ("host", "dbname")):
-        raise StorageError(
+        raise InvalidStorage(
             "this is no PostgreSQL URL (it is not shown, as it may hold a password); expected "
             "postgresql://user:password@host:port/database, with every character of the user "
             "and password but letters and digits percent-encoded, '@' as %40"

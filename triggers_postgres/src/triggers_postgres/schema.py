@@ -9,7 +9,7 @@ import psycopg
 from psycopg import errors
 from psycopg.sql import SQL, Composable, Identifier
 
-from triggers_core.errors import SchemaVersionError, StorageError
+from triggers_core.errors import InvalidStorage, SchemaVersionError
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -91,7 +91,7 @@ def check_schema_name(name: str) -> str:
     """Return the name if PostgreSQL takes it as it is, and does not cut it. Raises StorageError."""
     is_text = name.isprintable() and "%" not in name
     if not name or not is_text or len(name.encode()) > _MAX_IDENTIFIER_BYTES:
-        raise StorageError(
+        raise InvalidStorage(
             f"schema {name!r} cannot be the name of a PostgreSQL schema; "
             f"use 1 to {_MAX_IDENTIFIER_BYTES} bytes, all of them printable, and no '%'"
         )

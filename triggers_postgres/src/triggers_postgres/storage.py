@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import psycopg
 from psycopg import errors
 
-from triggers_core.errors import OutcomeUnknown, StorageError, TransientStorageError
+from triggers_core.errors import InvalidStorage, OutcomeUnknown, StorageError, TransientStorageError
 from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage
 from triggers_postgres.clock import Reading
 from triggers_postgres.connections import Connection, Connections, may_pass, pipeline
@@ -66,7 +66,7 @@ class PostgresStorage(Storage):
     ) -> None:
         super().__init__(alias=alias)
         if pool_size < 1:
-            raise StorageError(f"pool_size must be 1 or more, not {pool_size}")
+            raise InvalidStorage(f"pool_size must be 1 or more, not {pool_size}")
         self.schema = check_schema_name(schema)
         self._connections = Connections(
             conninfo, prepare=partial(prepare, schema=schema), size=pool_size, timeout=timeout
@@ -94,10 +94,10 @@ class PostgresStorage(Storage):
                 others.append(option)
         conninfo = f"{base}?{'&'.join(others)}" if mark else url
         if not conninfo.startswith(("postgresql://", "postgres://")):
-            raise StorageError("a PostgreSQL storage's URL begins with postgresql://")
+            raise InvalidStorage("a PostgreSQL storage's URL begins with postgresql://")
         pool_size = own.get("pool_size", str(DEFAULT_POOL_SIZE))
         if not pool_size.isdecimal():
-            raise StorageError(f"pool_size must be a number of connections, not {pool_size!r}")
+            raise InvalidStorage(f"pool_size must be a number of connections, not {pool_size!r}")
         return cls(
             conninfo,
             alias=alias,

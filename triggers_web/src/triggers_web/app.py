@@ -40,7 +40,7 @@ from triggers_core.insight.graph import graph_of
 from triggers_core.insight.viewing import facts_of, manager_of, viewer_of
 from triggers_core.plugins.in_use import Plugins, default_plugins
 from triggers_core.rules.instance import Status
-from triggers_core.rules.kwargs import from_json, merge_kwargs
+from triggers_core.rules.kwargs import from_json
 from triggers_core.storage.base import Storage
 from triggers_web.guard import Guard, SafeHeaders, answered_hosts, read_form
 from triggers_web.layout import TooLarge
@@ -317,7 +317,6 @@ class _Pages:
         found = next((each for each in facts.instances if each.name == name), None)
         if found is None:
             raise InstanceNotFound(f"session {session_uid!r} has no instance {name!r}")
-        with_params = self._storage.task_config(found).with_params
         return self._page(
             request,
             "instance.html",
@@ -326,7 +325,7 @@ class _Pages:
             clones=[each for each in facts.instances if each.parent == name],
             why=_lines(explain(name, facts)),
             lasted=partial(lasted, now=facts.now),
-            received=merge_kwargs(with_params, found.trigger_kwargs),
+            received=self._storage.task_config(found).received(found.trigger_kwargs),
             metadata={
                 key: value for key, value in found.metadata.items() if key not in _SHOWN_APART
             },

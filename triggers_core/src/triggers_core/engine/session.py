@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any, ClassVar
 
 from triggers_core.engine.extensions import Extensions, default_extensions
-from triggers_core.errors import InstanceNotFound, StorageError
+from triggers_core.errors import InstanceNotFound, InvalidStorage
 from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import OPEN, Status, TaskInstance, split_instance_name
 from triggers_core.rules.names import check_name, shown
@@ -36,7 +36,7 @@ class Session:
         self.plugins = default_extensions() if plugins is None else plugins
         self.storage = self.plugins.storage() if storage is None else storage
         if not isinstance(self.storage, Storage):
-            raise StorageError(
+            raise InvalidStorage(
                 f"session {session_uid!r}: expected a triggers_core.Storage, not {shown(storage)}; "
                 "plugins.open_storage('sqlite:///triggers.db') returns one"
             )

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from triggers_core.errors import ConfigurationError, InvalidKwargs, InvalidName
-from triggers_core.rules.kwargs import encode_json, from_json, to_json
+from triggers_core.rules.kwargs import encode_json, from_json, merge_kwargs, to_json
 from triggers_core.rules.names import check_name, shown
 
 DIRECTIVES = ("after", "run", "andEvery", "unless", "withParams", "using")
@@ -39,7 +39,8 @@ class TaskConfig:
 
     Attributes:
         name: the task's name; as a trigger, the name of its cascade.
-        after: the triggers that must all fire, in the order written.
+        after: the triggers that must all fire, in the order written; none if ``and_every`` alone
+            starts the task.
         run: the dotted name (or Celery task name) of what to run.
         and_every: the trigger each further firing of which makes a further instance, or None.
         unless: the triggers that, all fired, abandon an instance not yet scheduled.
@@ -67,6 +68,13 @@ class TaskConfig:
         """The triggers that an instance takes: awaited and ``unless``."""
         return self.awaited | frozenset(self.unless)
 
+    def received(self, taken: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Return the kwargs that the task gets of what its instance took (C5): those of the
+        triggers that it awaits, merged over the defaults. What would have abandoned it is none
+        of its business."""
+        awaited = {name: kwargs for name, kwargs in taken.items() if name in self.awaited}
+        return merge_kwargs(self.with_params, awaited)
+
     @classmethod
     def parse(
         cls,
@@ -89,10 +97,15 @@ class TaskConfig:
             for directive, value in directives.items()
             if directive not in DIRECTIVES
         }
-        for required in ("after", "run"):
-            if required not in directives:
-                raise ConfigurationError(f"task {name!r}: the directive {required!r} is missing")
-        after = _trigger_names(name, "after", directives["after"])
+        if "run" not in directives:
+            raise ConfigurationError(f"task {name!r}: the directive 'run' is missing")
+        after = _trigger_names(name, "after", directives.get("after", ()))
+        and_every = _optional_name(name, "andEvery", "trigger", directives)
+        if not after and and_every is None:
+            raise ConfigurationError(
+                f"task {name!r}: it waits for nothing; name the triggers that must all fire in "
+                "'after', as a list, or in 'andEvery' the one each firing of which starts it"
+            )
         if name in after:
             raise ConfigurationError(
                 f"task {name!r}: 'after' names the task itself, so it could never start; "
@@ -102,12 +115,8 @@ class TaskConfig:
             name=name,
             after=after,
             run=_run_target(name, directives["run"]),
-            and_every=_optional_name(name, "andEvery", "trigger", directives),
-            unless=(
-                _trigger_names(name, "unless", directives["unless"])
-                if "unless" in directives
-                else ()
-            ),
+            and_every=and_every,
+            unless=_trigger_names(name, "unless", directives.get("unless", ())),
             with_params=_params(name, directives.get("withParams", {})),
             using=_optional_name(name, "using", "runner", directives),
             extras=extras,
@@ -221,12 +230,14 @@ def _trigger_names(task_name: str, directive: str, value: Any) -> tuple[str, ...
             f"{where}: expected a list of trigger names, not the bare string {shown(value)}; "
             f"write [{shown(value)}]"
         )
-    if not isinstance(value, (list, tuple)) or not value:
-        raise ConfigurationError(
-            f"{where}: expected a list of one or more trigger names, not {shown(value)}"
-        )
+    if value is None:
+        return ()
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        raise ConfigurationError(f"{where}: expected a list of trigger names, not {shown(value)}")
     for name in value:
         _check_name_in(where, name, "trigger")
+    if isinstance(value, (set, frozenset)):  # has no order, and a configuration's digest has one
+        return tuple(sorted(value))
     seen: set[str] = set()
     for name in value:
         if name in seen:
@@ -238,10 +249,10 @@ def _trigger_names(task_name: str, directive: str, value: Any) -> tuple[str, ...
 def _optional_name(
     task_name: str, directive: str, kind: str, directives: Mapping[str, Any]
 ) -> str | None:
-    if directive not in directives:
+    value = directives.get(directive)
+    if value is None:
         return None
     where = f"task {task_name!r}, directive {directive!r}"
-    value = directives[directive]
     if isinstance(value, (list, tuple)):
         raise ConfigurationError(f"{where}: expected one {kind} name, not a list: {shown(value)}")
     return _check_name_in(where, value, kind)
@@ -266,6 +277,8 @@ def _check_name_in(where: str, value: Any, kind: str) -> str:
 
 def _params(task_name: str, value: Any) -> Mapping[str, Mapping[str, Any]]:
     where = f"task {task_name!r}, directive 'withParams'"
+    if value is None:
+        return {}
     if not isinstance(value, Mapping):
         raise ConfigurationError(
             f"{where}: expected a mapping of trigger names to kwargs, not {type(value).__name__}"

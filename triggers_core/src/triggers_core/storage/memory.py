@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from triggers_core.errors import StorageError
+from triggers_core.errors import InvalidStorage
 from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import ACTIVE, Status, TaskInstance
 from triggers_core.rules.kwargs import to_json
@@ -96,7 +96,7 @@ class MemoryStorage(Storage):
     def from_url(cls, url: str, *, alias: str = DEFAULT_ALIAS) -> MemoryStorage:
         """Return a new, empty storage. Raises StorageError unless ``url`` is ``memory:``."""
         if url != "memory:":
-            raise StorageError(f"{url!r}: a memory storage's URL is 'memory:' and no more")
+            raise InvalidStorage(f"{url!r}: a memory storage's URL is 'memory:' and no more")
         return cls(alias=alias)
 
     @contextmanager

@@ -17,7 +17,7 @@ from triggers_core.errors import InvalidKwargs, MaxRetriesExceeded
 from triggers_core.manager import TriggerManager
 from triggers_core.plugins.core_hooks import RUN_TASK
 from triggers_core.rules.instance import ACTIVE, Status, TaskInstance
-from triggers_core.rules.kwargs import encode_kwargs, merge_kwargs
+from triggers_core.rules.kwargs import encode_kwargs
 from triggers_core.task import (
     RetryRequested,
     SkipRequested,
@@ -159,7 +159,7 @@ def _claim(
 
 
 def _kwargs_for(manager: TriggerManager, instance: TaskInstance) -> dict[str, dict[str, Any]]:
-    return merge_kwargs(manager.task_config(instance).with_params, instance.trigger_kwargs)
+    return manager.task_config(instance).received(instance.trigger_kwargs)
 
 
 def _finish(context: TaskContext, text: str) -> TaskInstance | None:

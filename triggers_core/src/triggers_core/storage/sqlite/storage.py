@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from triggers_core.errors import DamagedStore, StorageError
+from triggers_core.errors import DamagedStore, InvalidStorage, StorageError
 from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage
 from triggers_core.storage.forks import call_at_fork
 from triggers_core.storage.row import damaged, decode_session
@@ -61,7 +61,7 @@ class SqliteStorage(Storage):
     ) -> None:
         super().__init__(alias=alias)
         if synchronous not in ("FULL", "NORMAL"):
-            raise StorageError(f"synchronous must be 'FULL' or 'NORMAL', not {synchronous!r}")
+            raise InvalidStorage(f"synchronous must be 'FULL' or 'NORMAL', not {synchronous!r}")
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
             raise StorageError(
                 f"this Python has SQLite {sqlite3.sqlite_version}, and SqliteStorage needs "
@@ -71,7 +71,7 @@ class SqliteStorage(Storage):
 
         self.path = Path(path).absolute()
         if "\0" in str(self.path):
-            raise StorageError(f"{str(path)!r} cannot be a file: its name holds a NUL character")
+            raise InvalidStorage(f"{str(path)!r} cannot be a file: its name holds a NUL character")
         self._synchronous = synchronous
         self._renew()
         call_at_fork(self)
@@ -89,7 +89,7 @@ class SqliteStorage(Storage):
         prefix = "sqlite:///"
         path = unquote(url[len(prefix) :])
         if not url.startswith(prefix) or not path:
-            raise StorageError(
+            raise InvalidStorage(
                 f"{url!r}: a SQLite storage's URL is 'sqlite:///relative.db' "
                 "or 'sqlite:////absolute/path.db'"
             )
