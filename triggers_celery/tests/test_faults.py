@@ -215,7 +215,7 @@ def test_x1_a_late_message_of_a_finished_instance_is_dropped(shop, wait_until):
     assert shop.traces_of(manager) == ["t_first#0", "t_next#0"]
 
 
-def test_m1_a_message_that_is_queued_for_an_abandoned_instance_is_dropped(
+def test_a_message_that_is_queued_for_an_abandoned_instance_is_dropped(
     open_shop, broker, wait_until
 ):
     shop = open_shop(broker)
@@ -229,7 +229,7 @@ def test_m1_a_message_that_is_queued_for_an_abandoned_instance_is_dropped(
     assert shop.traces_of(manager) == []
 
 
-def test_m1_a_retry_that_is_abandoned_in_its_cooldown_is_not_made(shop, ended, wait_until):
+def test_a_retry_that_is_abandoned_in_its_cooldown_is_not_made(shop, ended, wait_until):
     manager = ended["abandoned"]
     wait_until(lambda: dropped(shop, manager, "t_first#1"), "the worker to drop the message")
 

@@ -1,4 +1,4 @@
-"""What is abandoned while it is queued, or cools down, does not run when its turn comes (M1)."""
+"""What is abandoned while it is queued, or cools down, does not run when its turn comes."""
 
 import threading
 
@@ -13,7 +13,7 @@ def statuses(manager):
     return {instance.name: str(instance.status) for instance in manager.instances()}
 
 
-def test_m1_what_is_abandoned_in_the_queue_does_not_run(make_session):
+def test_what_is_abandoned_in_the_queue_does_not_run(make_session):
     runs, begins, may_end = [], threading.Event(), threading.Event()
 
     @trigger_task
@@ -37,7 +37,7 @@ def test_m1_what_is_abandoned_in_the_queue_does_not_run(make_session):
     assert statuses(manager) == {"t_first#0": "finished", "t_next#0": "abandoned"}
 
 
-def test_m1_a_retry_that_is_abandoned_in_its_cooldown_is_not_made(make_session):
+def test_a_retry_that_is_abandoned_in_its_cooldown_is_not_made(make_session):
     attempts = []
 
     @trigger_task(cooldown=COOLDOWN)

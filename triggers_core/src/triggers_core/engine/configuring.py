@@ -79,7 +79,7 @@ def request(
     tasks = Configuration.parse(configuration, session.plugins.validate_directive)
     for task in tasks.values():
         _check_runner(session, task)
-    why = remark(reason, by)
+    why = remark(reason, by, "update_configuration")
     if why and not abandon_retired:
         raise ConfigurationError(
             "a reason, and who gave it, are kept with the instances that abandon_retired=True "
