@@ -263,6 +263,14 @@ class TestRetire:
         assert outcome.abandoned == ()
         assert states(order) == {"t_remind#0": "finished", "t_after#0": "finished"}
 
+    def test_those_that_await_its_end_are_told(self, order):
+        after_it = {"after": ["t_remind", "paid"], "run": "shop.ship"}
+        order.update_configuration({"t_after": after_it, "t_unless": {**SHIP, "unless": ["x"]}})
+
+        outcome = order.update_configuration({}, retire=["t_remind"])
+
+        assert outcome == ConfigurationOutcome(retired=("t_remind",), stranded=("t_after",))
+
     def test_what_failed_of_it_is_replayed_by_its_own_directives(self, order, runner, tasks):
         tasks["shop.remind"] = breaks
         order.fire_many([("ordered",), ("evening",)])

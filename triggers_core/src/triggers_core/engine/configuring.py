@@ -168,14 +168,18 @@ def _outcome(
     before: Configuration, after: Configuration, steps: list[Step], kept: list[TaskInstance]
 ) -> ConfigurationOutcome:
     results = [result for _, result in steps]
+    retired = tuple(name for name in before if name not in after)
     return ConfigurationOutcome(
         added=tuple(name for name in after if name not in before),
         replaced=tuple(name for name in after if name in before and after[name] != before[name]),
-        retired=tuple(name for name in before if name not in after),
+        retired=retired,
         updated=_instances(each for each in results if each.task_name in after),
         scheduled=_instances(each for each in results if each.status is Status.SCHEDULED),
         abandoned=_instances(each for each in results if each.status is Status.ABANDONED),
         kept=_instances(kept),
+        stranded=tuple(
+            task.name for task in after.values() if not task.awaited.isdisjoint(retired)
+        ),
     )
 
 

@@ -62,6 +62,8 @@ class ConfigurationOutcome:
         abandoned: those of them whose ``unless`` is complete by that, and those of no task.
         kept: the unstarted instances that go on by directives which the configuration has not,
             or no longer, for their task.
+        stranded: the tasks that await the end of one that was taken out, and so wait for ever
+            unless somebody fires its trigger.
     """
 
     added: tuple[str, ...] = ()
@@ -71,6 +73,11 @@ class ConfigurationOutcome:
     scheduled: tuple[str, ...] = ()
     abandoned: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    stranded: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the outcome as JSON values."""
+        return asdict(self)
 
     @property
     def is_change(self) -> bool:
