@@ -56,6 +56,11 @@ class Facts:
     runner_of: Callable[[TaskInstance], str]
     now: float
 
+    def is_outdated(self, instance: TaskInstance) -> bool:
+        """Return whether the instance's task has other directives by now than the instance."""
+        present = self.configuration.get(instance.task_name)
+        return present is not None and present != self.config_of(instance)
+
 
 def explain(name: str, facts: Facts) -> Finding:
     """Return how a task or one instance stands, down through the tasks that it waits for.
@@ -216,7 +221,7 @@ class _Explainer:
         if instance.status is Status.UNSTARTED:
             config = self._facts.config_of(instance)
             waits = self._waits(instance.waits_for & config.awaited)
-            return (*waits, *map(Finding, self._other_ways(instance, config)))
+            return (*waits, *map(Finding, self._other_ways(instance)))
         if instance.status is Status.SCHEDULED:
             unclaimed = self._why_not_claimed(instance)
             return map(Finding, (*unclaimed, *self._way_out(instance)))
@@ -229,12 +234,11 @@ class _Explainer:
             return "it was given up by hand"
         return f"{_names(self._facts.config_of(instance).unless)} fired first"
 
-    def _other_ways(self, instance: TaskInstance, config: TaskConfig) -> Iterator[str]:
+    def _other_ways(self, instance: TaskInstance) -> Iterator[str]:
         """Yield what may be done with one that waits, beside firing what it waits for."""
-        present = self._facts.configuration.get(instance.task_name)
-        if present is None:
+        if instance.task_name not in self._facts.configuration:
             yield "its task was taken out of the configuration; it goes on as it was made"
-        elif present != config:
+        elif self._facts.is_outdated(instance):
             yield (
                 "its task is configured otherwise by now, and it goes on as it was made; "
                 f"to take it over: triggers reconfigure {_typed(instance)}"
