@@ -112,9 +112,9 @@ def take_over(
     decided as if it had taken them all just now.
 
     Args:
-        latest: at least those of the task's triggers that have fired and that it has not taken.
+        latest: of the task's triggers that it has not taken, those that have fired.
     """
-    taken = {**latest, **instance.trigger_kwargs}
+    taken = {**instance.trigger_kwargs, **latest}
     return _decided(
         instance.changed(
             config_digest=config_digest,
