@@ -126,9 +126,7 @@ class TestAbandon:
         advice = re.search("to give it up: triggers (.*)", told)[1]
         assert triggers(*shlex.split(advice)).exit_code == 0
         told = triggers("why", "case 891", "t_close").stdout
-        assert re.search(
-            "t_close#0 was abandoned at .*: it was given up by hand, and it never", told
-        )
+        assert re.search("t_close#0 was abandoned by hand at 20.* UTC", told)
         assert "reason: …" in told
         assert "it was abandoned without a cascade: what waits for it needs triggers fire" in told
 
@@ -225,7 +223,7 @@ class TestConfigure:
             ["case 891", "t_remind", "t_remind#0"],
             ["case 900", "t_remind", ""],
         ]
-        assert told.stdout.endswith("2 sessions would be changed, 0 as it should be\n")
+        assert told.stdout.endswith("2 sessions would be changed, 0 as they should be\n")
         assert stored(storage) == before
 
     def test_it_does_so_and_the_second_time_nothing(self, waiting, file, triggers):
@@ -235,7 +233,7 @@ class TestConfigure:
         first, second = triggers(*command), triggers(*command)
 
         assert rows(first.stdout)[1] == ["case 891", "t_remind", "t_remind#0"]
-        assert second.stdout == "0 sessions changed, 1 as it should be\n"
+        assert second.stdout == "0 sessions changed, 1 as they should be\n"
         assert list(waiting.configuration()) == ["t_close", "t_archive"]
         metadata = waiting.instance("t_remind#0").metadata
         assert (metadata["reason"], metadata["by"]) == ("nobody reads them", "release 42")

@@ -207,7 +207,7 @@ def _print(told: Told, *, dry_run: bool) -> None:
     changed = sum(outcome.is_change for outcome in outcomes.values())
     typer.echo(
         f"{how_many(changed, 'session')} {'would be changed' if dry_run else 'changed'}, "
-        f"{len(outcomes) - changed} as it should be"
+        f"{len(outcomes) - changed} as they should be"
     )
 
 

@@ -196,8 +196,6 @@ class _Explainer:
         since = (
             f"since {moment(instance.changed_at)} UTC ({span(now - instance.changed_at)}){tries}"
         )
-        error = instance.metadata.get("error")
-        reason = f": {error['type']}: {error['message']}" if error else ""
         if instance.status is Status.UNSTARTED:
             return f"{name} waits {since}; it has taken {_names(instance.trigger_kwargs)}"
         if instance.status is Status.SCHEDULED and instance.not_before > now:
@@ -211,10 +209,19 @@ class _Explainer:
             return f"{name} is running {since}, but its worker is lost"
         if instance.status is Status.RUNNING:
             return f"{name} is running {since}"
-        was = "" if instance.status in (Status.FINISHED, Status.FAILED) else "was "
-        ended = f"{moment(instance.changed_at)} UTC ({span(now - instance.changed_at)} ago){tries}"
+        return self._end(instance, tries)
+
+    def _end(self, instance: TaskInstance, tries: str) -> str:
+        name, since = instance.name, self._facts.now - instance.changed_at
+        ended = f"{moment(instance.changed_at)} UTC ({span(since)} ago){tries}"
+        if instance.status is Status.ABANDONED and REASON in instance.metadata:
+            return f"{name} was abandoned by hand at {ended}"
         if instance.status is Status.ABANDONED:
-            reason = f": {self._why_abandoned(instance)}, and it never runs"
+            unless = _names(self._facts.config_of(instance).unless)
+            return f"{name} was abandoned at {ended}: {unless} fired first, and it never runs"
+        error = instance.metadata.get("error")
+        reason = f": {error['type']}: {error['message']}" if error else ""
+        was = "" if instance.status in (Status.FINISHED, Status.FAILED) else "was "
         return f"{name} {was}{instance.status} at {ended}{reason}"
 
     def _because(self, instance: TaskInstance) -> Iterable[Finding]:
@@ -228,11 +235,6 @@ class _Explainer:
         if instance.status is Status.RUNNING:
             return map(Finding, self._lease(instance))
         return self._after_the_end(instance)
-
-    def _why_abandoned(self, instance: TaskInstance) -> str:
-        if REASON in instance.metadata:
-            return "it was given up by hand"
-        return f"{_names(self._facts.config_of(instance).unless)} fired first"
 
     def _other_ways(self, instance: TaskInstance) -> Iterator[str]:
         """Yield what may be done with one that waits, beside firing what it waits for."""
@@ -296,7 +298,7 @@ class _Explainer:
             for clone in clones:
                 if clone.task_name == instance.task_name:
                     yield Finding(f"{clone.name} stands in for it, and is {clone.status}")
-        elif _ended_by_hand(instance):
+        elif _ended_by_hand(instance) and self._facts.configuration.tasks_with(instance.task_name):
             yield Finding(
                 f"it was {instance.status} without a cascade: what waits for it needs "
                 f"triggers fire {shlex.quote(instance.session_uid)} "
