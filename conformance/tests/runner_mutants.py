@@ -651,10 +651,10 @@ class PassesOverUnknown(Sound):
         super().run(manager, task_instance)
 
 
-@mutant("R29", "it uses a private method of the manager")
+@mutant("R29", "it looks for a private attribute of the manager")
 class UsesPrivate(Sound):
     def run(self, manager, task_instance):
-        manager._check_runner(manager.task_config(task_instance))
+        getattr(manager, "_engine", None)
         super().run(manager, task_instance)
 
 

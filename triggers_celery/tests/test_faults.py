@@ -68,10 +68,14 @@ def ended(shop, tmp_path_factory, wait_until):
         ),
         "longer than expires": shop.session(expiring),
         "longer than visible": shop.session(followed_by_a_note("orders.retry_as_told")),
+        "abandoned": shop.session(followed_by_a_note("orders.retry_as_told")),
     }
     sessions["over its limit"].fire("go")
     sessions["longer than expires"].fire("go", {"countdown": 4.0})
     sessions["longer than visible"].fire("go", {"countdown": 4.0})
+    sessions["abandoned"].fire("go", {"countdown": 4.0})
+    wait_until(lambda: "t_first#1" in statuses(sessions["abandoned"]), "a retry to be asked for")
+    sessions["abandoned"].abandon_instance("t_first#1", reason="not needed")
     for name in ("hang_once", "hang_or_fail", "kill_itself"):
         sessions[name] = shop.session(followed_by_a_note(f"orders.{name}"), shop.hasty_manager)
         sessions[name].fire("go", {"pid_file": str(folder / name)})
@@ -209,6 +213,28 @@ def test_x1_a_late_message_of_a_finished_instance_is_dropped(shop, wait_until):
 
     assert manager.instances() == before
     assert shop.traces_of(manager) == ["t_first#0", "t_next#0"]
+
+
+def test_a_message_that_is_queued_for_an_abandoned_instance_is_dropped(
+    open_shop, broker, wait_until
+):
+    shop = open_shop(broker)
+    manager = shop.session(followed_by_a_note("orders.note"))
+    manager.fire("go")
+    manager.abandon_instance("t_first#0", reason="not needed")
+    shop.worker = shop.start_worker()
+    wait_until(lambda: dropped(shop, manager, "t_first#0"), "the worker to drop the message")
+
+    assert statuses(manager) == {"t_first#0": "abandoned"}
+    assert shop.traces_of(manager) == []
+
+
+def test_a_retry_that_is_abandoned_in_its_cooldown_is_not_made(shop, ended, wait_until):
+    manager = ended["abandoned"]
+    wait_until(lambda: dropped(shop, manager, "t_first#1"), "the worker to drop the message")
+
+    assert statuses(manager) == {"t_first#0": "replayed", "t_first#1": "abandoned"}
+    assert shop.traces_of(manager) == ["t_first#0"]
 
 
 def test_x4_a_cooldown_longer_than_expires_runs_all_the_same(ended):

@@ -15,7 +15,7 @@ from contextlib import closing
 
 import pytest
 
-from triggers_core import SqliteStorage
+from triggers_core import SqliteStorage, TriggerManager
 
 KILLS_IN_TRANSACTION = 200
 KILLS_PER_STORE = 40
@@ -200,3 +200,61 @@ def test_a_kill_in_a_transaction_leaves_a_whole_store_with_all_that_was_acknowle
         fired += len(recorded)
     print(f"{killed} kills, {killed_in_transaction} of them in a transaction, {fired} fires")
     assert fired
+
+
+CONFIGURE_AND_DIE = """
+import os, signal, sys
+from triggers_core.cli.main import main
+from triggers_core.storage.sqlite.session import SqliteWork
+
+saves_left = int(sys.argv.pop(1))
+save = SqliteWork.save
+
+def save_or_die(work, instance):
+    global saves_left
+    save(work, instance)
+    saves_left -= 1
+    if saves_left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+SqliteWork.save = save_or_die
+main()
+"""
+STEPS_BEFORE = {
+    "close": {"after": ["applied", "paid"], "run": "x", "using": "threading"},
+    "remind": {"after": ["applied", "evening"], "run": "x", "using": "threading"},
+}
+STEPS_AFTER = {"close": {"after": ["applied", "paid", "sent"], "run": "x", "using": "threading"}}
+INSTANCES_A_SESSION = 2
+
+
+@pytest.mark.parametrize("saves_until_it_dies", [1, 2, 3, 4, 5])
+def test_a_kill_while_sessions_are_configured_leaves_each_as_it_was_or_as_it_is_to_be(
+    tmp_path, saves_until_it_dies
+):
+    storage = SqliteStorage(tmp_path / "store.db", synchronous="NORMAL")
+    sessions = [TriggerManager(f"s{number}", storage=storage) for number in range(3)]
+    for manager in sessions:
+        manager.update_configuration(STEPS_BEFORE)
+        manager.fire("applied")
+    storage.close()
+    (tmp_path / "steps.json").write_text(json.dumps(STEPS_AFTER))
+
+    def configure(saves):
+        how = ("--all-open", "--replace", "--abandon-retired", "--update-instances")
+        command = ("configure", "steps.json", *how, "--storage", "sqlite:///store.db")
+        program = (sys.executable, "-c", CONFIGURE_AND_DIE, str(saves))
+        return subprocess.run([*program, *command], cwd=tmp_path, check=False).returncode
+
+    def stand(manager):
+        waits = {each.name: sorted(each.waits_for) for each in manager.open_instances()}
+        return sorted(manager.configuration()), waits
+
+    before = (["close", "remind"], {"close#0": ["paid"], "remind#0": ["evening"]})
+    after = (["close"], {"close#0": ["paid", "sent"]})
+
+    assert configure(saves_until_it_dies) == -signal.SIGKILL
+    changed = (saves_until_it_dies - 1) // INSTANCES_A_SESSION
+    assert [stand(each) for each in sessions] == [after] * changed + [before] * (3 - changed)
+    assert configure(-1) == 0
+    assert [stand(each) for each in sessions] == [after] * 3

@@ -132,3 +132,16 @@ def make_client(storage, plugins):
 def client(make_client):
     """Give a browser on a read-only application."""
     return make_client()
+
+
+@pytest.fixture
+def acting(make_client, permit):
+    """Give a browser on an application that allows actions, not logged in yet."""
+    return make_client(TOKEN)
+
+
+@pytest.fixture
+def logged_in(acting):
+    """Give the browser once it is logged in."""
+    assert acting.post("/login", data={"token": TOKEN}).status_code == 303
+    return acting

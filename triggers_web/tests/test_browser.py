@@ -178,6 +178,31 @@ def test_a_person_who_has_the_token_replays_what_failed(start, page, failed):
     expect(page.get_by_role("banner").get_by_role("link", name="Log in")).to_be_visible()
 
 
+def test_a_person_who_has_the_token_gives_up_what_waits(start, page, failed):
+    failed.update_configuration(
+        {"remind": {"after": ["fee_paid", "evening"], "run": "x", "using": "threading"}}
+    )
+    failed.fire("fee_paid", {"amount": 42})
+    address, token = re.search(
+        r"(http://\S+)login with the token (\S+)", start("--actions")
+    ).groups()
+    page.goto(f"{address}login")
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("link", name="permit 7").click()
+    page.get_by_role("link", name="remind#0").click()
+
+    page.get_by_role("button", name="Abandon").click()
+    expect(page.get_by_label("Reason")).to_be_focused()  # the browser asks for one
+    page.get_by_label("Reason").fill("nobody reads them")
+    page.get_by_label("By").fill("Ada")
+    page.get_by_role("button", name="Abandon").click()
+
+    expect(page.locator("#facts .status")).to_have_text("abandoned", timeout=DEADLINE_MS)
+    expect(page.locator("#why")).to_contain_text("by Ada: nobody reads them")
+    assert failed.instance("remind#0").status is Status.ABANDONED
+
+
 def test_what_is_read_stays_where_it_is_while_the_page_changes(start, page, make_session):
     make_session("permit 7", ("applied",), ("fee_paid", {"reason": "no such account\n" * 40}))
     page.goto(re.search(r"http://\S+", start())[0] + "task?session=permit+7&name=t_archive")

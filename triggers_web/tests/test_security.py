@@ -21,19 +21,7 @@ TOKEN = "the-token-of-this-test"
 ACTION = {"session": "permit 7", "name": "t_close#0"}
 INSTANCE = "/instance?session=permit+7&name=t_close%230"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
-
-
-@pytest.fixture
-def acting(make_client, permit):
-    """Give a browser on an application that allows actions, not logged in yet."""
-    return make_client(TOKEN)
-
-
-@pytest.fixture
-def logged_in(acting):
-    """Give the browser once it is logged in."""
-    assert acting.post("/login", data={"token": TOKEN}).status_code == 303
-    return acting
+PATHS = ["/replay", "/skip", "/resolve", "/reconfigure", "/abandon"]
 
 
 def form_key(client):
@@ -44,7 +32,7 @@ def form(client, **fields):
     return {**ACTION, FORM_FIELD: form_key(client), **fields}
 
 
-@pytest.mark.parametrize("path", ["/login", "/logout", "/replay", "/skip"])
+@pytest.mark.parametrize("path", ["/login", "/logout", *PATHS])
 def test_without_actions_there_is_nothing_to_act_with(client, permit, path):
     assert client.post(path, data=ACTION, headers=BEARER).status_code == 404
     assert "Log in" not in client.get(INSTANCE).text
@@ -57,13 +45,13 @@ def test_a_page_is_only_read(acting, path, method):
     assert acting.request(method, path).status_code == 405
 
 
-@pytest.mark.parametrize("path", ["/replay", "/skip", "/logout"])
+@pytest.mark.parametrize("path", [*PATHS, "/logout"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_nothing_is_done_by_following_a_link(logged_in, path, method):
     assert logged_in.request(method, path, params=ACTION).status_code == 405
 
 
-@pytest.mark.parametrize("path", ["/replay", "/skip"])
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
     "headers",
     [
@@ -166,9 +154,10 @@ def test_a_program_acts_with_the_token_in_its_header(acting, permit):
     assert permit.instance("t_close#0").status is Status.REPLAYED
 
 
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("field", [{}, {FORM_FIELD: ""}, {FORM_FIELD: "0" * 64}])
-def test_a_form_needs_more_than_the_cookie(logged_in, permit, field):
-    assert logged_in.post("/replay", data={**ACTION, **field}).status_code == 403
+def test_a_form_needs_more_than_the_cookie(logged_in, permit, path, field):
+    assert logged_in.post(path, data={**ACTION, **field}).status_code == 403
     assert permit.instance("t_close#0").status is Status.FAILED
 
 
@@ -253,9 +242,9 @@ def test_a_mistake_is_told_and_what_was_typed_is_kept(logged_in, permit, fields,
         ({"name": "t_check#0"}, 409),
     ],
 )
-@pytest.mark.parametrize("path", ["/replay", "/skip"])
+@pytest.mark.parametrize("path", ["/replay", "/skip", "/reconfigure", "/abandon"])
 def test_what_cannot_be_done_is_told(logged_in, path, changes, code):
-    response = logged_in.post(path, data=form(logged_in, **changes))
+    response = logged_in.post(path, data=form(logged_in, reason="closed", **changes))
 
     assert response.status_code == code
     assert 'role="alert"' in response.text

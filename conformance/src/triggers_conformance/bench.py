@@ -194,17 +194,19 @@ class Session:
         self._bench = bench
         folder.mkdir()
 
-    def configure(self, tasks: Mapping[str, Mapping[str, Any]]) -> None:
-        """Add tasks."""
-        self.manager.update_configuration(
-            {
-                name: {
-                    "using": self._bench.runner_name,
-                    **directives,
-                    "run": f"{check_tasks.__name__}.{directives['run']}",
-                }
-                for name, directives in tasks.items()
+    def configure(self, tasks: Mapping[str, Mapping[str, Any]], **how: Any) -> None:
+        """Add tasks; ``how`` is passed on to ``update_configuration``."""
+        configuration = {
+            name: {
+                "using": self._bench.runner_name,
+                **directives,
+                "run": f"{check_tasks.__name__}.{directives['run']}",
             }
+            for name, directives in tasks.items()
+        }
+        self._bench.in_time(
+            lambda: self.manager.update_configuration(configuration, **how),
+            "update_configuration()",
         )
 
     def fire(self, trigger_name: str, **kwargs: Any) -> None:

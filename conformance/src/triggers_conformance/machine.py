@@ -132,20 +132,40 @@ class SessionMachine(RuleBasedStateMachine):
             lambda: self._model.fire(trigger, value),
         )
 
-    @precondition(lambda self: self._has_failures())
+    @precondition(lambda self: self._has("failed"))
     @rule()
     def replay_failures(self) -> None:
         """Replay by hand whatever failed."""
         self._step("replay_failures(session)", self._replay_all, self._model.replay_failures)
 
-    @precondition(lambda self: self._has_failures())
+    @precondition(lambda self: self._has("failed"))
     @rule()
     def skip_failures(self) -> None:
         """Skip by hand, with a cascade, whatever failed."""
         self._step("skip_failures(session)", self._skip_all, self._model.skip_failures)
 
-    def _has_failures(self) -> bool:
-        return any(row.status == "failed" for row in self._model.rows)
+    @precondition(lambda self: self._has("unstarted"))
+    @rule()
+    def abandon_what_waits(self) -> None:
+        """Abandon by hand whatever waits."""
+        self._step(
+            "abandon_what_waits(session)",
+            lambda: abandon_what_waits(self._session),
+            self._model.abandon_what_waits,
+        )
+
+    @rule(tasks=configurations())
+    def reconfigure(self, tasks: Tasks) -> None:
+        """Have the session go on with another configuration, and what waits with it."""
+        directives = {name: to_directives(task) for name, task in tasks.items()}
+        self._step(
+            _call("reconfigure", directives, "session, "),
+            lambda: reconfigure(self._session, directives),
+            lambda: self._model.reconfigure(tasks),
+        )
+
+    def _has(self, status: str) -> bool:
+        return any(row.status == status for row in self._model.rows)
 
     def _replay_all(self) -> None:
         self._bench.in_time(lambda: replay_failures(self._session), "replay_failed_instance()")
@@ -183,8 +203,9 @@ class Script:
             "",
             import_line,
             "from triggers_conformance.bench import Bench",
-            "from triggers_conformance.machine import "
-            "check_endings, replay_failures, skip_failures",
+            "from triggers_conformance.machine import (",
+            "    abandon_what_waits, check_endings, reconfigure, replay_failures, skip_failures",
+            ")",
             "",
             'if __name__ == "__main__":',
             f"    with Bench({expression}, Path(mkdtemp()), timeout={bench.timeout:g}) as bench:",
@@ -259,6 +280,17 @@ def skip_failures(session: Session) -> None:
         session.settle()
 
 
+def abandon_what_waits(session: Session) -> None:
+    """Abandon by hand every instance that waits now."""
+    for instance in session.manager.instances(statuses={Status.UNSTARTED}):
+        session.manager.abandon_instance(instance, reason="the check gives it up")
+
+
+def reconfigure(session: Session, directives: Mapping[str, Mapping[str, Any]]) -> None:
+    """Put these tasks in the place of all, and take what waits over or abandon it."""
+    session.configure(directives, replace=True, abandon_retired=True, update_instances=True)
+
+
 def check_endings(session: Session, wanted: Iterable[Ending]) -> None:
     """Broken, unless the session's instances stand as wanted."""
     difference = compared(Counter(wanted), endings(session))
@@ -273,8 +305,8 @@ def compared(wanted: Counter[Ending], found: Counter[Ending]) -> str:
     return "\n".join(missing + surplus)
 
 
-def _call(function: str, argument: object) -> str:
-    return f"{function}(\n{indent(pformat(argument, sort_dicts=False), '    ')}\n)"
+def _call(function: str, argument: object, before: str = "") -> str:
+    return f"{function}({before}\n{indent(pformat(argument, sort_dicts=False), '    ')}\n)"
 
 
 def _indented(text: str) -> list[str]:

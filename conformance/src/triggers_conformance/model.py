@@ -22,6 +22,7 @@ class Row:
     """One instance."""
 
     task: str
+    directives: Mapping[str, Any]
     taken: dict[str, str]
     status: str = "unstarted"
     attempt: int = 1
@@ -45,15 +46,34 @@ class Model:
         self._apply(trigger, value)
         self._run_all()
 
+    def reconfigure(self, tasks: Mapping[str, Mapping[str, Any]]) -> None:
+        """Put these tasks in the place of all: what waits is taken over, and abandoned where it has
+        no task any more. Run what comes of it."""
+        self._tasks = tasks
+        for row in self._with_status("unstarted"):
+            task = tasks.get(row.task)
+            if task is None:
+                row.status = "abandoned"
+            elif task != row.directives:
+                row.directives = task
+                row.taken = {**self._earlier(task), **row.taken}
+                self._decide(row)
+        self._run_all()
+
+    def abandon_what_waits(self) -> None:
+        """Abandon by hand every instance that waits now."""
+        for row in self._with_status("unstarted"):
+            row.status = "abandoned"
+
     def replay_failures(self) -> None:
         """Replay by hand every instance that is failed now, and run what comes of it."""
-        for row in self._failed():
-            self._replay(row, attempt=1)
+        for row in self._with_status("failed"):
+            self._replay(row, attempt=1, directives=self._tasks.get(row.task, row.directives))
         self._run_all()
 
     def skip_failures(self) -> None:
         """Skip by hand, with a cascade, every instance that is failed now."""
-        for row in self._failed():
+        for row in self._with_status("failed"):
             row.status = "skipped"
             self._apply(row.task, "by hand")
             self._run_all()
@@ -72,16 +92,19 @@ class Model:
             waiting = [row for row in self._unstarted(name) if trigger not in row.taken]
             exists = any(row.task == name for row in self.rows)
             if not waiting and (not exists or trigger == task.get("andEvery")):
-                earlier = {t: v for t, v in self._latest.items() if t in _triggers(task)}
-                row = Row(name, earlier)
+                row = Row(name, task, self._earlier(task))
                 self.rows.append(row)
                 waiting = [row]
             for row in waiting:
                 row.taken[trigger] = value
-                self._decide(row, task)
+                self._decide(row)
         self._latest[trigger] = value
 
-    def _decide(self, row: Row, task: Mapping[str, Any]) -> None:
+    def _earlier(self, task: Mapping[str, Any]) -> dict[str, str]:
+        return {t: v for t, v in self._latest.items() if t in _triggers(task)}
+
+    def _decide(self, row: Row) -> None:
+        task = row.directives
         if task.get("unless") and set(task["unless"]) <= row.taken.keys():
             row.status = "abandoned"
         elif _awaited(task) <= row.taken.keys():
@@ -93,25 +116,25 @@ class Model:
             self._run(self._ready.popleft())
 
     def _run(self, row: Row) -> None:
-        way = self._tasks[row.task]["way"]
+        way = row.directives["way"]
         if way == "fail" or (way == "always retry" and row.attempt > MAX_RETRIES):
             row.status = "failed"
         elif way == "always retry" or (way == "retry once" and row.attempt == 1):
-            self._replay(row, attempt=row.attempt + 1)
+            self._replay(row, attempt=row.attempt + 1, directives=row.directives)
         elif way == "skip":
             row.status = "skipped"
         else:
             row.status = "skipped" if way == "skip and cascade" else "finished"
             self._apply(row.task, row.task)
 
-    def _replay(self, row: Row, attempt: int) -> None:
+    def _replay(self, row: Row, attempt: int, directives: Mapping[str, Any]) -> None:
         row.status = "replayed"
-        clone = Row(row.task, dict(row.taken), "scheduled", attempt)
+        clone = Row(row.task, directives, dict(row.taken), "scheduled", attempt)
         self.rows.append(clone)
         self._ready.append(clone)
 
-    def _failed(self) -> list[Row]:
-        return [row for row in self.rows if row.status == "failed"]
+    def _with_status(self, status: str) -> list[Row]:
+        return [row for row in self.rows if row.status == status]
 
     def _unstarted(self, name: str) -> list[Row]:
         return [row for row in self.rows if row.task == name and row.status == "unstarted"]

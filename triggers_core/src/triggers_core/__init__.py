@@ -3,7 +3,7 @@
 Everything public is here; a name that is not in ``__all__`` may change without notice.
 """
 
-from triggers_core.engine.outcome import FireOutcome
+from triggers_core.engine.outcome import ConfigurationOutcome, FireOutcome
 from triggers_core.errors import (
     ConfigurationError,
     DamagedStore,
@@ -44,6 +44,7 @@ __all__ = [
     "BaseTaskRunner",
     "Configuration",
     "ConfigurationError",
+    "ConfigurationOutcome",
     "DamagedStore",
     "DispatchError",
     "FireOutcome",

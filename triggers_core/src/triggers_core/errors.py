@@ -22,7 +22,8 @@ class InvalidName(TriggersError, ValueError):
 
 
 class InvalidKwargs(TriggersError, ValueError):
-    """Kwargs are not a mapping of JSON values. Nothing was changed."""
+    """Kwargs are not a mapping of JSON values, or a reason is no line of text. Nothing was
+    changed."""
 
 
 class InvalidTransition(TriggersError, ValueError):

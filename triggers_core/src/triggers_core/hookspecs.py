@@ -135,7 +135,7 @@ def triggers_skipped(manager: TriggerManager, task_instance: TaskInstance) -> No
 def triggers_settled(manager: TriggerManager) -> None:
     """Observe a session in which no instance is scheduled or running any more.
 
-    Called once each time the last such instance ends, on the side that ended it.
+    Called once each time the last such instance ends or is abandoned, on the side that did it.
     """
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from triggers_core.engine import mending
-from triggers_core.engine.change import change
+from triggers_core.engine import configuring, mending
 from triggers_core.engine.firing import Firing, fire_all
-from triggers_core.engine.outcome import FireOutcome
+from triggers_core.engine.outcome import ConfigurationOutcome, FireOutcome
 from triggers_core.engine.session import Session
-from triggers_core.engine.work import Work
-from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import TaskInstance
 from triggers_core.rules.kwargs import Result
 
@@ -44,27 +41,89 @@ class TriggerManager(Session):
         StorageError: what was given is no storage.
     """
 
-    def update_configuration(self, configuration: Mapping[str, Mapping[str, Any]]) -> None:
-        """Add tasks to the session's configuration, or replace those of the same name.
+    def update_configuration(
+        self,
+        configuration: Mapping[str, Mapping[str, Any]],
+        *,
+        replace: bool = False,
+        retire: Collection[str] = (),
+        abandon_retired: bool = False,
+        update_instances: bool = False,
+        reason: str | None = None,
+        by: str | None = None,
+        dry_run: bool = False,
+    ) -> ConfigurationOutcome:
+        """Add tasks to the session's configuration, or replace those of the same name; take out
+        those that are retired.
 
         All or nothing (C8). Triggers fired before are not applied again: a task that is new
         sees them when its first instance is made. Instances that exist keep the configuration
-        that they were made under.
+        that they were made under, unless the arguments say otherwise. A task that is taken out
+        gets no further instance; what of it is scheduled or runs goes on to its end.
+
+        Where tasks are taken out or instances updated, the session's unstarted instances are
+        read; else the cost is the same in a session of any size.
+
+        Args:
+            configuration: task name → directives; ``{}`` where none is to be added.
+            replace: take out every task that ``configuration`` does not name: it becomes the
+                session's configuration as it stands.
+            retire: the names of tasks to take out; those that the session does not have are
+                left out, so that it may be asked for twice.
+            abandon_retired: abandon the unstarted instances whose task is not in the
+                configuration any more; else they are kept, and start when what they wait for
+                fires.
+            update_instances: take the unstarted instances of tasks whose directives have changed
+                over to the new ones, as :meth:`update_instance_configuration` does; else they go
+                on by those that they were made under.
+            reason: why, kept in the metadata of what ``abandon_retired`` abandons; None for a
+                sentence that says that the task was taken out.
+            by: who, kept there too.
+            dry_run: change nothing, only return what would be done.
 
         Raises:
-            ConfigurationError: a rule is broken; it names the task and the directive.
+            ConfigurationError: a rule is broken; it names the task and the directive. Or the
+                arguments contradict each other.
             RunnerNotFound: a task's ``using``, or the default runner where a task needs it, is
                 not installed.
+            InvalidKwargs: ``reason`` or ``by`` is no line of text.
             StorageError: the store cannot be used.
+            DispatchError: the change is recorded, but an instance that became ready by it
+                reached no runner.
         """
-        parsed = Configuration.parse(configuration, self.plugins.validate_directive)
-        for task in parsed.values():
-            self._check_runner(task)
+        asked = configuring.request(
+            self,
+            configuration,
+            replace=replace,
+            retire=retire,
+            abandon_retired=abandon_retired,
+            update_instances=update_instances,
+            reason=reason,
+            by=by,
+        )
+        if dry_run:
+            return configuring.preview(self, asked)
+        return configuring.update_configuration(self, asked)
 
-        def configure(work: Work) -> None:
-            work.unit.configure(work.unit.configuration().updated(parsed))
+    def update_instance_configuration(self, instance: TaskInstance | str) -> TaskInstance:
+        """Take an unstarted instance over to the session's present configuration; return it.
 
-        change(self, configure)
+        It keeps whatever it took, also of triggers that its task no longer names. Of triggers
+        that are new to it, it takes the latest kwargs fired before, as a new instance would. It
+        waits for what is left of the task's triggers then, and in the same transaction it is
+        abandoned where its ``unless`` is complete, or else scheduled where nothing is left. One
+        whose directives have not changed stays as it is.
+
+        Args:
+            instance: the instance or its name.
+
+        Raises:
+            InstanceNotFound: there is none of that name.
+            InvalidTransition: it is not unstarted.
+            TaskNotFound: the configuration does not have its task any more.
+            DispatchError: the change is recorded, but the instance reached no runner.
+        """
+        return configuring.update_instance(self, self._name_of(instance))
 
     def fire(
         self,
@@ -112,28 +171,41 @@ class TriggerManager(Session):
         self,
         instance: TaskInstance | str,
         replacement_kwargs: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        reason: str | None = None,
+        by: str | None = None,
     ) -> TaskInstance:
         """Run a failed instance again, as a new instance; return that clone, scheduled.
 
         The clone starts at attempt 1 and runs by the task's present configuration, so that a
-        mended ``run`` or ``withParams`` applies.
+        mended ``run`` or ``withParams`` applies; by the instance's own, where the task was
+        taken out since.
 
         Args:
             instance: the instance or its name.
             replacement_kwargs: trigger name → kwargs, in place of what the instance took of
                 these triggers.
+            reason: why, a line kept in the metadata of the instance that is replayed.
+            by: who, kept there too.
 
         Raises:
             InstanceNotFound: there is none of that name.
             InvalidTransition: it is not failed.
             InvalidKwargs: the replacement is no such mapping, or names a trigger that the
-                instance did not take.
+                instance did not take; or ``reason`` or ``by`` is no line of text.
             DispatchError: the replay is recorded, but the clone reached no runner.
         """
-        return mending.replay_failed(self, self._name_of(instance), replacement_kwargs)
+        name = self._name_of(instance)
+        return mending.replay_failed(self, name, replacement_kwargs, reason=reason, by=by)
 
     def skip_failed_instance(
-        self, instance: TaskInstance | str, *, cascade: bool = False, result: Result = None
+        self,
+        instance: TaskInstance | str,
+        *,
+        cascade: bool = False,
+        result: Result = None,
+        reason: str | None = None,
+        by: str | None = None,
     ) -> TaskInstance:
         """Give up a failed instance; return it, skipped.
 
@@ -141,27 +213,57 @@ class TriggerManager(Session):
             instance: the instance or its name.
             cascade: fire the trigger named after the task, as if it had finished.
             result: the kwargs of that cascade.
+            reason: why, a line kept in the instance's metadata.
+            by: who, kept there too.
 
         Raises:
             InstanceNotFound: there is none of that name.
             InvalidTransition: it is not failed.
-            InvalidKwargs: ``result`` is no mapping of JSON values, or has no cascade to go in.
+            InvalidKwargs: ``result`` is no mapping of JSON values, or has no cascade to go in; or
+                ``reason`` or ``by`` is no line of text.
             DispatchError: the skip is recorded, but an instance reached no runner.
         """
-        return mending.skip_failed(self, self._name_of(instance), cascade=cascade, result=result)
+        return mending.skip_failed(
+            self, self._name_of(instance), cascade=cascade, result=result, reason=reason, by=by
+        )
 
-    def mark_instance_logs_resolved(self, instance: TaskInstance | str) -> TaskInstance:
-        """Note that a person has dealt with an instance's error or warnings; return it.
+    def abandon_instance(
+        self, instance: TaskInstance | str, *, reason: str, by: str | None = None
+    ) -> TaskInstance:
+        """Give up an instance that has not begun to run; return it, abandoned.
 
-        Idempotent. The status stays as it is, and what it logs afterwards is unresolved again.
+        For one that waits for what will never come, or that is not to run any more. Nothing
+        cascades, and its task gets no other instance but by ``andEvery``. A message to a worker
+        that is under way for it is dropped when it arrives; of this and a worker's claim at the
+        same moment, one happens.
+
+        Args:
+            instance: the instance or its name.
+            reason: why, a line kept in the instance's metadata.
+            by: who, kept there too.
 
         Raises:
             InstanceNotFound: there is none of that name.
+            InvalidTransition: it is neither unstarted nor scheduled.
+            InvalidKwargs: ``reason`` or ``by`` is no line of text.
         """
-        return mending.mark_logs_resolved(self, self._name_of(instance))
+        return mending.abandon(self, self._name_of(instance), reason=reason, by=by)
 
-    def _check_runner(self, task: TaskConfig) -> None:
-        if task.using is not None:
-            self.plugins.check_runner(task.using, f"task {task.name!r}")
-        elif not self.plugins.has_hook("triggers_select_runner"):
-            self.plugins.check_runner(self.default_task_runner_name, f"task {task.name!r}")
+    def mark_instance_logs_resolved(
+        self, instance: TaskInstance | str, *, reason: str | None = None, by: str | None = None
+    ) -> TaskInstance:
+        """Note that a person has dealt with an instance's error or warnings; return it.
+
+        Idempotent: one that is resolved stays as it is, with what was said of it first. The
+        status stays as it is, and what it logs afterwards is unresolved again.
+
+        Args:
+            instance: the instance or its name.
+            reason: why it needs nothing more, a line kept in the instance's metadata.
+            by: who, kept there too.
+
+        Raises:
+            InstanceNotFound: there is none of that name.
+            InvalidKwargs: ``reason`` or ``by`` is no line of text.
+        """
+        return mending.mark_logs_resolved(self, self._name_of(instance), reason=reason, by=by)

@@ -12,7 +12,8 @@ from triggers_core.errors import ConfigurationError, InvalidKwargs
 from triggers_core.manager import TriggerManager
 from triggers_core.rules.instance import TaskInstance
 from triggers_core.rules.kwargs import Result
-from triggers_core.rules.names import check_remark, shown
+from triggers_core.rules.names import shown
+from triggers_core.rules.remarks import check_remark
 
 if TYPE_CHECKING:
     _LoggerAdapter = logging.LoggerAdapter[logging.Logger]

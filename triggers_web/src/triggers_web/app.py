@@ -1,13 +1,13 @@
 """The application: each page is a function of what the storage says at that moment.
 
 No rule is decided here. What there is to see comes from the storage, why a task has not run from
-:mod:`triggers_core.insight.diagnosis`, and replay and skip are the manager's.
+:mod:`triggers_core.insight.diagnosis`, and what is done to it is the manager's.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -40,8 +40,8 @@ from triggers_core.insight.graph import graph_of
 from triggers_core.insight.viewing import facts_of, manager_of, viewer_of
 from triggers_core.plugins.in_use import Plugins, default_plugins
 from triggers_core.rules.instance import Status
-from triggers_core.rules.kwargs import from_json
 from triggers_core.storage.base import Storage
+from triggers_web.acting import ACTIONS, Form, offered
 from triggers_web.guard import Guard, SafeHeaders, answered_hosts, read_form
 from triggers_web.layout import TooLarge
 from triggers_web.picture import Drawing, draw
@@ -80,7 +80,8 @@ def create_app(
     Args:
         storage: whose sessions.
         plugins: the plugins to use; None for this process's.
-        token: lets whoever knows it replay and skip; None for read-only.
+        token: lets whoever knows it mend what they see: replay, skip and the like; None for
+            read-only.
         allowed_hosts: names, without a port, that requests may have in ``Host`` besides
             ``localhost``, ``127.0.0.1`` and ``[::1]``.
     """
@@ -97,8 +98,10 @@ def create_app(
             Route("/login", pages.login),
             Route("/login", pages.log_in, methods=["POST"]),
             Route("/logout", pages.log_out, methods=["POST"]),
-            Route("/replay", pages.replay, methods=["POST"]),
-            Route("/skip", pages.skip, methods=["POST"]),
+            *(
+                Route(f"/{action}", partial(pages.act, action), methods=["POST"])
+                for action in ACTIONS
+            ),
         ]
     app = Starlette(
         routes=routes,
@@ -199,15 +202,17 @@ class _Pages:
     def task(self, request: Request) -> Response:
         session_uid, name = _asked(request, "session"), _asked(request, "name")
         facts = self._facts(session_uid)
-        if name not in facts.configuration:
-            raise TaskNotFound(f"session {session_uid!r} has no task {name!r}")
         own = [each for each in facts.instances if each.task_name == name]
+        present = facts.configuration.get(name)
+        if present is None and not own:
+            raise TaskNotFound(f"session {session_uid!r} has no task {name!r}")
         return self._page(
             request,
             "task.html",
             is_live=True,
             session_uid=session_uid,
-            task=facts.configuration[name],
+            task=present or facts.config_of(own[-1]),
+            is_retired=present is None,
             why=_lines(explain(name, facts)),
             instances=_slice(own, request),
             note=partial(note, now=facts.now),
@@ -237,34 +242,13 @@ class _Pages:
         self._guard.log_out(response)
         return response
 
-    async def replay(self, request: Request) -> Response:
-        return await self._act(request, self._replay)
-
-    async def skip(self, request: Request) -> Response:
-        return await self._act(request, self._skip)
-
-    async def triggers_error(self, request: Request, error: Exception) -> Response:
-        known = (code for kind, code in _STATUS_OF.items() if isinstance(error, kind))
-        code = next(known, HTTPStatus.INTERNAL_SERVER_ERROR)
-        return self._error_page(request, code, str(error))
-
-    async def http_error(self, request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return self._error_page(request, error.status_code, error.detail, error.headers)
-
-    async def error(self, request: Request, _error: Exception) -> Response:
-        code = HTTPStatus.INTERNAL_SERVER_ERROR
-        return self._error_page(request, code, "the server's output says why")
-
-    async def _act(
-        self, request: Request, action: Callable[[str, str, Mapping[str, str]], str]
-    ) -> Response:
+    async def act(self, action: str, request: Request) -> Response:
         """Do what a form asks for, if its sender may, and show the instance that came of it."""
         form = await read_form(request)
         self._guard.check_may_act(request, form)
         session_uid, name = form.get("session", ""), form.get("name", "")
         try:
-            shown = await run_in_threadpool(action, session_uid, name, form)
+            shown = await run_in_threadpool(self._done, action, session_uid, name, form)
         except InvalidKwargs as error:
             return await run_in_threadpool(
                 self._instance_page,
@@ -279,16 +263,22 @@ class _Pages:
             link("instance", session=session_uid, name=shown), HTTPStatus.SEE_OTHER
         )
 
-    def _replay(self, session_uid: str, name: str, form: Mapping[str, str]) -> str:
-        manager = manager_of(self._plugins, self._storage, session_uid)
-        kwargs = _object("the replacement kwargs", form.get("kwargs", ""))
-        return manager.replay_failed_instance(name, kwargs).name
+    async def triggers_error(self, request: Request, error: Exception) -> Response:
+        known = (code for kind, code in _STATUS_OF.items() if isinstance(error, kind))
+        code = next(known, HTTPStatus.INTERNAL_SERVER_ERROR)
+        return self._error_page(request, code, str(error))
 
-    def _skip(self, session_uid: str, name: str, form: Mapping[str, str]) -> str:
+    async def http_error(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return self._error_page(request, error.status_code, error.detail, error.headers)
+
+    async def error(self, request: Request, _error: Exception) -> Response:
+        code = HTTPStatus.INTERNAL_SERVER_ERROR
+        return self._error_page(request, code, "the server's output says why")
+
+    def _done(self, action: str, session_uid: str, name: str, form: Form) -> str:
         manager = manager_of(self._plugins, self._storage, session_uid)
-        cascade = "cascade" in form
-        result = _object("the result", form.get("result", "")) if cascade else None
-        return manager.skip_failed_instance(name, cascade=cascade, result=result).name
+        return ACTIONS[action](manager, name, form).name
 
     def _facts(self, session_uid: str) -> Facts:
         return facts_of(viewer_of(self._plugins, self._storage, session_uid))
@@ -331,6 +321,7 @@ class _Pages:
             },
             problem=problem,
             typed=typed,
+            offered=offered(found, facts) if self._guard.allows_actions else (),
             is_live=is_live,
             code=code,
         )
@@ -427,11 +418,3 @@ def _lines(finding: Finding) -> list[_Line]:
         for index, child in reversed(list(enumerate(because, start=1))):
             stack.append((child, ends + 1 if index == len(because) else 0))
     return lines
-
-
-def _object(what: str, text: str) -> Any:
-    """Return the JSON that a person has typed; the manager checks what it is."""
-    try:
-        return from_json(text) if text.strip() else None
-    except (ValueError, RecursionError) as error:
-        raise InvalidKwargs(f"{what}: expected a JSON object: {error}") from error

@@ -25,7 +25,8 @@ def web(
         int, typer.Option(help="The port; 0 for a free one.", min=0, max=65535)
     ] = DEFAULT_PORT,
     actions: Annotated[
-        bool, typer.Option("--actions", help="Allow replay and skip, to whoever has the token.")
+        bool,
+        typer.Option("--actions", help="Allow to mend (replay, skip, …) to who has the token."),
     ] = False,
     allowed_hosts: Annotated[
         list[str] | None,
@@ -66,4 +67,4 @@ def web(
 def _tell(url: str, token: str | None) -> None:
     typer.echo(f"sessions are at {url} until Ctrl-C")
     if token is not None:
-        typer.echo(f"to replay and skip, log in at {url}login with the token {token}")
+        typer.echo(f"to mend, log in at {url}login with the token {token}")

@@ -32,10 +32,13 @@ class Duplicates:
                 "skipped": {"after": ["go"], "run": "skip"},
                 "replayed": {"after": ["go"], "run": "retry_once"},
                 "abandoned": {"after": ["go"], "unless": ["set"], "run": "note"},
+                "given_up": {"after": ["later"], "run": "note"},
             }
         )
         session.fire("set")
         session.fire("go", cooldown=0, cascade=False)
+        (given_up,) = held_instances(session, "later", 1)
+        session.manager.abandon_instance(given_up, reason="its message is still under way")
         ended = session.settle()
         ran = len(session.notes())
         for instance in ended.values():

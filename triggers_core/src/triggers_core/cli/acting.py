@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from triggers_core.cli.options import (
+    ByOption,
     InstanceArgument,
     KwargsOption,
+    ReasonOption,
     SessionArgument,
     StorageOption,
     manager_at,
@@ -51,6 +53,8 @@ def replay(
     kwargs: Annotated[
         str, typer.Option(help="Trigger name → kwargs to replace, as a JSON object.")
     ] = "{}",
+    reason: ReasonOption = None,
+    by: ByOption = None,
 ) -> None:
     """Run a failed instance again.
 
@@ -61,7 +65,9 @@ def replay(
         triggers replay case-891 't_close#0' --kwargs '{"fee_paid": {"euros": 40}}'
     """
     manager = manager_at(context.obj, storage, session)
-    clone = manager.replay_failed_instance(instance, parsed("--kwargs", kwargs))
+    clone = manager.replay_failed_instance(
+        instance, parsed("--kwargs", kwargs), reason=reason, by=by
+    )
     typer.echo(f"{instance} is replayed as {clone.name}")
 
 
@@ -73,15 +79,72 @@ def skip(
     result: Annotated[
         str | None, typer.Option(help="Cascade, with this JSON object as the task's result.")
     ] = None,
+    reason: ReasonOption = None,
+    by: ByOption = None,
 ) -> None:
     """Give up a failed instance; with --result, go on as if it had finished.
 
-    Example: triggers skip case-891 't_close#0' --result '{}'
+    Example: triggers skip case-891 't_close#0' --result '{}' --reason 'paid in cash' --by Ada
     """
     manager = manager_at(context.obj, storage, session)
     manager.skip_failed_instance(
         instance,
         cascade=result is not None,
         result=None if result is None else parsed("--result", result),
+        reason=reason,
+        by=by,
     )
     typer.echo(f"{instance} is skipped")
+
+
+def abandon(
+    context: typer.Context,
+    session: SessionArgument,
+    instance: InstanceArgument,
+    reason: Annotated[
+        str, typer.Option(help="Why, in a line: it is kept with the instance. Needed.")
+    ],
+    storage: StorageOption = None,
+    by: ByOption = None,
+) -> None:
+    """Give up an instance that has not begun: it waits, or is scheduled. Nothing follows from it.
+
+    Example: triggers abandon case-891 't_close#0' --reason 'applied twice, see case-890'
+    """
+    manager_at(context.obj, storage, session).abandon_instance(instance, reason=reason, by=by)
+    typer.echo(f"{instance} is abandoned")
+
+
+def resolve(
+    context: typer.Context,
+    session: SessionArgument,
+    instance: InstanceArgument,
+    storage: StorageOption = None,
+    reason: ReasonOption = None,
+    by: ByOption = None,
+) -> None:
+    """Note that somebody has dealt with an instance's error or warnings; its status stays.
+
+    Example: triggers resolve case-891 't_close#0' --reason 'known outage' --by Ada
+    """
+    manager = manager_at(context.obj, storage, session)
+    manager.mark_instance_logs_resolved(instance, reason=reason, by=by)
+    typer.echo(f"{instance} is resolved")
+
+
+def reconfigure(
+    context: typer.Context,
+    session: SessionArgument,
+    instance: InstanceArgument,
+    storage: StorageOption = None,
+) -> None:
+    """Take an instance that waits over to its task's present directives. It keeps what it took.
+
+    All that wait at once: triggers configure --session case-891 --update-instances
+
+    Example: triggers reconfigure case-891 't_close#0'
+    """
+    manager = manager_at(context.obj, storage, session)
+    status = manager.update_instance_configuration(instance).status
+    waits_for = ", ".join(sorted(manager.instance(instance).waits_for))
+    typer.echo(f"{instance} is {status}{waits_for and f', and waits for {waits_for}'}")

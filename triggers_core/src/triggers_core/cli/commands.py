@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from triggers_core.cli.acting import fire, replay, skip
+from triggers_core.cli.acting import abandon, fire, reconfigure, replay, resolve, skip
 from triggers_core.cli.configurations import check, graph
+from triggers_core.cli.configuring import configure
 from triggers_core.cli.installed import plugins_, runners
 from triggers_core.cli.keeping import gc, recover
 from triggers_core.cli.looking import sessions, show, watch, why
@@ -75,12 +76,16 @@ def build(plugins: Plugins | None = None) -> typer.Typer:
         plugins_,
         check,
         graph,
+        configure,
         sessions,
         show,
         why,
         fire,
         replay,
         skip,
+        abandon,
+        resolve,
+        reconfigure,
         recover,
         watch,
         gc,

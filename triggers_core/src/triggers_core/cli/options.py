@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from triggers_core.plugins.in_use import STORAGE_VARIABLE, Plugins, default_plug
 from triggers_core.storage.base import DEFAULT_ALIAS, Storage
 
 MOST_COMPLETIONS = 100
+BY_VARIABLE = "TRIGGERS_BY"
 
 
 def complete_session(context: typer.Context, incomplete: str) -> list[str]:
@@ -76,6 +78,12 @@ InstanceArgument = Annotated[
     str,
     typer.Argument(help="The instance's name: 't_task#0'.", autocompletion=complete_instance),
 ]
+ReasonOption = Annotated[
+    str | None, typer.Option(help="Why, in a line: it is kept with the instance.")
+]
+ByOption = Annotated[
+    str | None, typer.Option(envvar=BY_VARIABLE, help="Who does it: kept with the instance too.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 KwargsOption = Annotated[str, typer.Option(help="Kwargs, as a JSON object.")]
 ConfigurationArgument = Annotated[
@@ -116,6 +124,28 @@ def manager_at(plugins: Plugins, url: str | None, session_uid: str) -> TriggerMa
 def viewer_at(plugins: Plugins, url: str | None, session_uid: str) -> TriggerManager:
     """Return a manager to look with. Raises as :func:`viewer_of` does."""
     return viewer_of(plugins, open_storage(plugins, url), session_uid)
+
+
+def configuration_at(source: str) -> Any:
+    """Return what a JSON file holds, or what ``module:NAME`` names; nothing of it is checked.
+
+    Raises:
+        typer.BadParameter: there is no such file, module or name, or no JSON in the file.
+    """
+    module_name, separator, name = source.partition(":")
+    if Path(source).is_file():
+        return parsed(source, Path(source).read_bytes())
+    if not separator:
+        raise typer.BadParameter(
+            f"{source!r} is no file, and no module:NAME", param_hint="CONFIGURATION"
+        )
+    try:
+        return getattr(import_module(module_name), name)
+    except Exception as error:  # whatever a module raises while it is imported
+        raise typer.BadParameter(
+            f"{source!r} cannot be had: {type(error).__name__}: {error}",
+            param_hint="CONFIGURATION",
+        ) from error
 
 
 def parsed(where: str, text: str | bytes) -> Any:

@@ -15,7 +15,7 @@ from triggers_core.engine.dispatch import dispatch
 from triggers_core.engine.session import Session
 from triggers_core.engine.work import Work
 from triggers_core.errors import DispatchError, StorageError, TransientStorageError
-from triggers_core.rules.instance import Status, TaskInstance, split_instance_name
+from triggers_core.rules.instance import ACTIVE, Status, TaskInstance, split_instance_name
 
 Applied = TypeVar("Applied")
 
@@ -110,4 +110,4 @@ def _tell(session: Session, work: Work, settled: bool) -> None:
 
 
 def _ended(instance: TaskInstance, old_status: Status | None) -> bool:
-    return old_status is Status.RUNNING and instance.status is not Status.RUNNING
+    return old_status in ACTIVE and instance.status not in ACTIVE

@@ -1,4 +1,7 @@
-"""What a person does to an instance that went wrong: run it again, give it up, note it as seen."""
+"""What a person does to an instance that went wrong: run it again, give it up, note it as seen.
+
+Why, and who it was, is kept with the instance.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,22 @@ from triggers_core.engine.work import Work
 from triggers_core.errors import InvalidKwargs, InvalidTransition
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.kwargs import encode_kwargs
+from triggers_core.rules.remarks import remark
+
+_NOT_BEGUN = frozenset({Status.UNSTARTED, Status.SCHEDULED})
 
 
 def replay_failed(
-    session: Session, name: str, replacement_kwargs: Mapping[str, Mapping[str, Any]] | None
+    session: Session,
+    name: str,
+    replacement_kwargs: Mapping[str, Mapping[str, Any]] | None,
+    *,
+    reason: str | None,
+    by: str | None,
 ) -> TaskInstance:
     """See :meth:`triggers_core.TriggerManager.replay_failed_instance`."""
     replacement = _replacement(name, replacement_kwargs)
+    why = remark(reason, by, f"instance {name}")
 
     def replay(work: Work) -> TaskInstance:
         failed = _failed(work.find(name), "replayed")
@@ -30,9 +42,9 @@ def replay_failed(
                 f"did not take; it took {', '.join(sorted(failed.trigger_kwargs))}"
             )
         return work.replay(
-            failed,
+            failed.with_remark(why),
             attempt=1,
-            config_digest=work.unit.configuration().digest,
+            config_digest=_present_digest(work, failed),
             trigger_kwargs=replacement,
         )
 
@@ -40,32 +52,68 @@ def replay_failed(
 
 
 def skip_failed(
-    session: Session, name: str, *, cascade: bool, result: Mapping[str, Any] | None
+    session: Session,
+    name: str,
+    *,
+    cascade: bool,
+    result: Mapping[str, Any] | None,
+    reason: str | None,
+    by: str | None,
 ) -> TaskInstance:
     """See :meth:`triggers_core.TriggerManager.skip_failed_instance`."""
     kwargs = json.loads(encode_kwargs(result, f"instance {name}, result"))
     if result is not None and not cascade:
         raise InvalidKwargs(f"instance {name}: a result needs cascade=True to go anywhere")
-    return change(
-        session,
-        lambda work: skip(
-            work, _failed(work.find(name), "skipped"), cascade=cascade, result=kwargs
-        ),
-    )
+    why = remark(reason, by, f"instance {name}")
+
+    def give_up(work: Work) -> TaskInstance:
+        failed = _failed(work.find(name), "skipped")
+        return skip(work, failed.with_remark(why), cascade=cascade, result=kwargs)
+
+    return change(session, give_up)
 
 
-def mark_logs_resolved(session: Session, name: str) -> TaskInstance:
+def abandon(session: Session, name: str, *, reason: str, by: str | None) -> TaskInstance:
+    """See :meth:`triggers_core.TriggerManager.abandon_instance`."""
+    if reason is None:
+        raise InvalidKwargs(f"instance {name}, reason: expected a few words, as a str, not None")
+    why = remark(reason, by, f"instance {name}")
+
+    def give_up(work: Work) -> TaskInstance:
+        found = work.find(name)
+        if found.status not in _NOT_BEGUN:
+            raise InvalidTransition(
+                f"instance {name} is {found.status}; only an unstarted or scheduled one can be "
+                "abandoned"
+            )
+        return work.change_to(found.with_remark(why), Status.ABANDONED)
+
+    return change(session, give_up)
+
+
+def mark_logs_resolved(
+    session: Session, name: str, *, reason: str | None, by: str | None
+) -> TaskInstance:
     """See :meth:`triggers_core.TriggerManager.mark_instance_logs_resolved`."""
+    why = remark(reason, by, f"instance {name}")
 
     def resolve(work: Work) -> TaskInstance:
         found = work.find(name)
         if found.is_resolved:
             return found
-        resolved = found.with_metadata(logs_resolved=True)
+        resolved = found.with_metadata(logs_resolved=True).with_remark(why)
         work.keep(resolved)
         return resolved
 
     return change(session, resolve)
+
+
+def _present_digest(work: Work, instance: TaskInstance) -> str:
+    """Return the digest of the present configuration; the instance's own, if that no longer has
+    its task."""
+    configuration = work.unit.configuration()
+    is_there = instance.task_name in configuration
+    return configuration.digest if is_there else instance.config_digest
 
 
 def _failed(instance: TaskInstance, past: str) -> TaskInstance:

@@ -1,4 +1,5 @@
-"""What a fire did, told to whoever fired and kept for its ``event_id``."""
+"""What a fire did, told to whoever fired and kept for its ``event_id``; and what a change of the
+configuration did."""
 
 from __future__ import annotations
 
@@ -45,3 +46,40 @@ class FireOutcome:
 
 
 _LISTS = tuple(each.name for each in fields(FireOutcome) if each.name != "trigger_name")
+
+
+@dataclass(frozen=True)
+class ConfigurationOutcome:
+    """What a change of a session's configuration did, or would do. Instances that wait are named
+    only where tasks were taken out, instances updated, or the change only tried.
+
+    Attributes:
+        added: the tasks that are new, as written.
+        replaced: the tasks whose directives are others now.
+        retired: the tasks that were taken out.
+        updated: the unstarted instances that live by the new directives of their task.
+        scheduled: those of them that became ready by that.
+        abandoned: those of them whose ``unless`` is complete by that, and those of no task.
+        kept: the unstarted instances that go on by directives which the configuration has not,
+            or no longer, for their task.
+        stranded: the tasks that await the end of one that was taken out, and so wait for ever
+            unless somebody fires its trigger.
+    """
+
+    added: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    retired: tuple[str, ...] = ()
+    updated: tuple[str, ...] = ()
+    scheduled: tuple[str, ...] = ()
+    abandoned: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    stranded: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the outcome as JSON values."""
+        return asdict(self)
+
+    @property
+    def is_change(self) -> bool:
+        """Whether anything is, or would be, other than before."""
+        return any((self.added, self.replaced, self.retired, self.updated, self.abandoned))

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from triggers_core.errors import TaskNotFound
 from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance, counted
+from triggers_core.rules.remarks import BY, REASON
 
 MOST_INSTANCES = 10
 """Instances of one task that are told of one by one; the rest are counted."""
@@ -55,6 +56,11 @@ class Facts:
     runner_of: Callable[[TaskInstance], str]
     now: float
 
+    def is_outdated(self, instance: TaskInstance) -> bool:
+        """Return whether the instance's task has other directives by now than the instance."""
+        present = self.configuration.get(instance.task_name)
+        return present is not None and present != self.config_of(instance)
+
 
 def explain(name: str, facts: Facts) -> Finding:
     """Return how a task or one instance stands, down through the tasks that it waits for.
@@ -65,11 +71,11 @@ def explain(name: str, facts: Facts) -> Finding:
     Raises:
         TaskNotFound: the session has neither.
     """
-    explainer = _Explainer(facts)
+    explainer = _Explainer(facts, asked=name)
     for instance in facts.instances:
         if instance.name == name:
             return explainer.instance(instance)
-    if name in facts.configuration:
+    if name in explainer.tasks:
         return explainer.task(name)
     known = ", ".join(facts.configuration) or "none"
     raise TaskNotFound(f"the session has no task or instance {name!r}; its tasks are: {known}")
@@ -102,15 +108,16 @@ def note(instance: TaskInstance, now: float) -> str:
     Args:
         now: seconds since the epoch, UTC, by the storage's clock.
     """
-    error = instance.metadata.get("error")
-    if error:
-        return _first_line(f"{error['type']}: {error['message']}")
-    if instance.status is Status.SCHEDULED and instance.not_before > now:
-        return f"delayed for another {span(instance.not_before - now)}"
-    if instance.recover_at is not None and instance.recover_at <= now:
-        return "claimed by no worker" if instance.status is Status.SCHEDULED else "worker lost"
-    logs = instance.metadata.get("logs")
-    return _first_line(f"{logs[-1]['level']}: {logs[-1]['message']}") if logs else ""
+    return "; ".join(filter(None, (said_of(instance), _happened(instance, now))))
+
+
+def said_of(instance: TaskInstance) -> str:
+    """Return why, and by whom, the instance was mended: "by Ada: the fee was waived"; "" where
+    nobody said so."""
+    reason, by = instance.metadata.get(REASON), instance.metadata.get(BY)
+    if by is None:
+        return f"reason: {reason}" if reason else ""
+    return f"by {by}: {reason}" if reason else f"by {by}"
 
 
 def span(seconds: float) -> str:
@@ -137,13 +144,16 @@ def moment(at: float) -> str:
 class _Explainer:
     """One explanation: each task is explained where it first turns up, and once."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, asked: str) -> None:
         self._facts = facts
+        self._asked = asked
         self._explained: set[str] = set()
         self._depth = 0
         self._by_task: dict[str, list[TaskInstance]] = {}
         for instance in facts.instances:
             self._by_task.setdefault(instance.task_name, []).append(instance)
+        self.tasks = {*facts.configuration, *self._by_task}
+        """Those of the configuration, and those that were once."""
 
     def task(self, name: str) -> Finding:
         if name in self._explained:
@@ -165,7 +175,7 @@ class _Explainer:
         traceback = instance.metadata.get("error", {}).get("traceback", "").rstrip()
         return Finding(
             self._state(instance),
-            (*self._because(instance), *_logs(instance)),
+            (*_said(instance), *self._because(instance), *_logs(instance)),
             f"{instance.name}: {traceback}" if traceback else "",
         )
 
@@ -186,8 +196,6 @@ class _Explainer:
         since = (
             f"since {moment(instance.changed_at)} UTC ({span(now - instance.changed_at)}){tries}"
         )
-        error = instance.metadata.get("error")
-        reason = f": {error['type']}: {error['message']}" if error else ""
         if instance.status is Status.UNSTARTED:
             return f"{name} waits {since}; it has taken {_names(instance.trigger_kwargs)}"
         if instance.status is Status.SCHEDULED and instance.not_before > now:
@@ -201,22 +209,50 @@ class _Explainer:
             return f"{name} is running {since}, but its worker is lost"
         if instance.status is Status.RUNNING:
             return f"{name} is running {since}"
-        was = "" if instance.status in (Status.FINISHED, Status.FAILED) else "was "
-        ended = f"{moment(instance.changed_at)} UTC ({span(now - instance.changed_at)} ago){tries}"
+        return self._end(instance, tries)
+
+    def _end(self, instance: TaskInstance, tries: str) -> str:
+        name, since = instance.name, self._facts.now - instance.changed_at
+        ended = f"{moment(instance.changed_at)} UTC ({span(since)} ago){tries}"
+        if instance.status is Status.ABANDONED and REASON in instance.metadata:
+            return f"{name} was abandoned by hand at {ended}"
         if instance.status is Status.ABANDONED:
             unless = _names(self._facts.config_of(instance).unless)
-            reason = f": {unless} fired first, and it never runs"
+            return f"{name} was abandoned at {ended}: {unless} fired first, and it never runs"
+        error = instance.metadata.get("error")
+        reason = f": {error['type']}: {error['message']}" if error else ""
+        was = "" if instance.status in (Status.FINISHED, Status.FAILED) else "was "
         return f"{name} {was}{instance.status} at {ended}{reason}"
 
     def _because(self, instance: TaskInstance) -> Iterable[Finding]:
         if instance.status is Status.UNSTARTED:
             config = self._facts.config_of(instance)
-            return self._waits(instance.waits_for & config.awaited)
+            waits = self._waits(instance.waits_for & config.awaited)
+            return (*waits, *map(Finding, self._other_ways(instance)))
         if instance.status is Status.SCHEDULED:
-            return map(Finding, self._why_not_claimed(instance))
+            unclaimed = self._why_not_claimed(instance)
+            return map(Finding, (*unclaimed, *self._way_out(instance)))
         if instance.status is Status.RUNNING:
             return map(Finding, self._lease(instance))
         return self._after_the_end(instance)
+
+    def _other_ways(self, instance: TaskInstance) -> Iterator[str]:
+        """Yield what may be done with one that waits, beside firing what it waits for."""
+        if instance.task_name not in self._facts.configuration:
+            yield "its task was taken out of the configuration; it goes on as it was made"
+        elif self._facts.is_outdated(instance):
+            yield (
+                "its task is configured otherwise by now, and it goes on as it was made; "
+                f"to take it over: triggers reconfigure {_typed(instance)}"
+            )
+        yield from self._way_out(instance)
+
+    def _way_out(self, instance: TaskInstance) -> Iterator[str]:
+        """Yield how it is given up, where that is what was asked about: whoever asks about what
+        comes later wants to go on."""
+        is_retired = instance.task_name not in self._facts.configuration
+        if is_retired or self._asked in {instance.name, instance.task_name}:
+            yield f"to give it up: triggers abandon {_typed(instance)} --reason '…'"
 
     def _why_not_claimed(self, instance: TaskInstance) -> Iterator[str]:
         tried = self._parent_of(instance)
@@ -251,7 +287,7 @@ class _Explainer:
         yield f"recovery {then}: does `triggers recover` run?"
 
     def _after_the_end(self, instance: TaskInstance) -> Iterator[Finding]:
-        where = f"{shlex.quote(instance.session_uid)} {shlex.quote(instance.name)}"
+        where = _typed(instance)
         if instance.status is Status.FAILED:
             if instance.metadata.get("logs_resolved"):
                 yield Finding("somebody has marked this as resolved")
@@ -262,9 +298,9 @@ class _Explainer:
             for clone in clones:
                 if clone.task_name == instance.task_name:
                     yield Finding(f"{clone.name} stands in for it, and is {clone.status}")
-        elif instance.status is Status.SKIPPED and "result" not in instance.metadata:
+        elif _ended_by_hand(instance) and self._facts.configuration.tasks_with(instance.task_name):
             yield Finding(
-                "it was skipped without a cascade: what waits for it needs "
+                f"it was {instance.status} without a cascade: what waits for it needs "
                 f"triggers fire {shlex.quote(instance.session_uid)} "
                 f"{shlex.quote(instance.task_name)}"
             )
@@ -272,7 +308,7 @@ class _Explainer:
     def _waits(self, trigger_names: Iterable[str]) -> tuple[Finding, ...]:
         return tuple(
             Finding(f"waits for {name!r}, the end of a task", (self._further(name),))
-            if name in self._facts.configuration
+            if name in self.tasks
             else Finding(f"waits for {name!r}, which has not fired")
             for name in sorted(trigger_names)
         )
@@ -292,6 +328,35 @@ class _Explainer:
 
     def _is_lost(self, instance: TaskInstance) -> bool:
         return instance.recover_at is not None and instance.recover_at <= self._facts.now
+
+
+def _happened(instance: TaskInstance, now: float) -> str:
+    error = instance.metadata.get("error")
+    if error:
+        return _first_line(f"{error['type']}: {error['message']}")
+    if instance.status is Status.SCHEDULED and instance.not_before > now:
+        return f"delayed for another {span(instance.not_before - now)}"
+    if instance.recover_at is not None and instance.recover_at <= now:
+        return "claimed by no worker" if instance.status is Status.SCHEDULED else "worker lost"
+    logs = instance.metadata.get("logs")
+    return _first_line(f"{logs[-1]['level']}: {logs[-1]['message']}") if logs else ""
+
+
+def _ended_by_hand(instance: TaskInstance) -> bool:
+    """Return whether it was given up, and nothing follows from it by itself."""
+    if instance.status is Status.SKIPPED:
+        return "result" not in instance.metadata
+    return instance.status is Status.ABANDONED and REASON in instance.metadata
+
+
+def _typed(instance: TaskInstance) -> str:
+    """Return session and instance as they are typed in a command."""
+    return f"{shlex.quote(instance.session_uid)} {shlex.quote(instance.name)}"
+
+
+def _said(instance: TaskInstance) -> tuple[Finding, ...]:
+    said = said_of(instance)
+    return (Finding(said),) if said else ()
 
 
 def _logs(instance: TaskInstance) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ valid one.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -185,6 +185,10 @@ class Configuration(Mapping[str, TaskConfig]):
     def updated(self, other: Configuration) -> Configuration:
         """Return a configuration in which the tasks of ``other`` are added or replaced."""
         return Configuration({**self._tasks, **other._tasks})
+
+    def without(self, names: Collection[str]) -> Configuration:
+        """Return a configuration without the tasks of these names, of which it need have none."""
+        return Configuration({name: task for name, task in self.items() if name not in names})
 
     def tasks_with(self, trigger_name: str) -> list[TaskConfig]:
         """Return the tasks whose awaited or ``unless`` set has the trigger."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from triggers_core.errors import InstanceNotFound, InvalidName, InvalidTransition
 from triggers_core.rules.names import check_name, shown
+from triggers_core.rules.remarks import BY, REASON
 
 
 class Status(str, Enum):
@@ -44,7 +45,7 @@ OPEN = ACTIVE | {Status.UNSTARTED}
 
 TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     Status.UNSTARTED: frozenset({Status.SCHEDULED, Status.ABANDONED}),
-    Status.SCHEDULED: frozenset({Status.RUNNING}),
+    Status.SCHEDULED: frozenset({Status.RUNNING, Status.ABANDONED}),
     Status.RUNNING: frozenset({Status.FINISHED, Status.FAILED, Status.REPLAYED, Status.SKIPPED}),
     Status.FAILED: frozenset({Status.REPLAYED, Status.SKIPPED}),
     Status.FINISHED: frozenset(),
@@ -89,7 +90,9 @@ class TaskInstance:
             every other status.
         reruns_left: how often it may be started again if its worker is lost; set by the claim.
         metadata: what happened to it: ``result``, ``error`` (type, message, traceback),
-            ``logs`` and ``logs_resolved``; and ``times``, which the properties below read.
+            ``logs`` and ``logs_resolved``; ``reason`` and ``by``, why and by whom it was last
+            mended (replayed, skipped, abandoned, marked as resolved), where somebody said so;
+            and ``times``, which the properties below read.
     """
 
     session_uid: str
@@ -167,6 +170,15 @@ class TaskInstance:
     def with_metadata(self, **entries: Any) -> TaskInstance:
         """Return this instance with entries added to its metadata."""
         return self.changed(metadata={**self.metadata, **entries})
+
+    def with_remark(self, remark: Mapping[str, str]) -> TaskInstance:
+        """Return this instance with a person's ``reason`` and ``by``, in place of earlier ones.
+
+        Args:
+            remark: those that were given, as :func:`triggers_core.rules.remarks.remark` has them.
+        """
+        others = {key: value for key, value in self.metadata.items() if key not in {REASON, BY}}
+        return self.changed(metadata={**others, **remark})
 
     def changed(self, **changes: Any) -> TaskInstance:
         """Return this instance with other values of these attributes.

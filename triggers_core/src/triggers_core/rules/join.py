@@ -1,4 +1,5 @@
-"""The join rules (C3, C4, F1 to F4), pure: what a trigger does to instances.
+"""The join rules (C3, C4, F1 to F4), pure: what a trigger does to instances, and what another
+configuration of their task does.
 
 Nothing here reads or writes; whoever applies these rules brings the instances and keeps the
 results.
@@ -93,6 +94,35 @@ def clone(
         not_before=not_before,
         trigger_kwargs={**instance.trigger_kwargs, **(trigger_kwargs or {})},
         metadata=noted({}, Status.SCHEDULED, at),
+    )
+
+
+def take_over(
+    instance: TaskInstance,
+    config: TaskConfig,
+    config_digest: str,
+    latest: Mapping[str, Mapping[str, Any]],
+    *,
+    at: float,
+) -> TaskInstance:
+    """Return an unstarted instance as it lives by another configuration of its task.
+
+    It keeps whatever it took, also of triggers that the task no longer names. Of those that are
+    new to it, it takes the latest kwargs fired before, as a new instance would (F3). Then it is
+    decided as if it had taken them all just now.
+
+    Args:
+        latest: of the task's triggers that it has not taken, those that have fired.
+    """
+    taken = {**instance.trigger_kwargs, **latest}
+    return _decided(
+        instance.changed(
+            config_digest=config_digest,
+            trigger_kwargs=taken,
+            waits_for=config.triggers - taken.keys(),
+        ),
+        config,
+        at,
     )
 
 

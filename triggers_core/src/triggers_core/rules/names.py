@@ -6,14 +6,10 @@ import reprlib
 from collections.abc import Collection
 from typing import Any
 
-from triggers_core.errors import InvalidKwargs, InvalidName
+from triggers_core.errors import InvalidName
 
 MAX_NAME_LENGTH = 255
 """Characters. The longest name that every supported database can index."""
-
-
-MAX_REMARK_LENGTH = 1000
-"""Characters. More is a document, and belongs into the application."""
 
 
 class _Shown(reprlib.Repr):
@@ -40,24 +36,6 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
 
     alike = get_close_matches(name, known, n=1)
     return f"did you mean {alike[0]!r}?" if alike else ""
-
-
-def check_remark(text: Any, what: str) -> str | None:
-    """Return a person's words about a change (its reason, who made it), or None for none.
-
-    Args:
-        what: begins the error: "instance t_task#0, reason".
-
-    Raises:
-        InvalidKwargs: it is no text, empty, or longer than :data:`MAX_REMARK_LENGTH`.
-    """
-    if text is None:
-        return None
-    if not isinstance(text, str) or not text.strip():
-        raise InvalidKwargs(f"{what}: expected a few words, as a str, not {shown(text)}")
-    if len(text) > MAX_REMARK_LENGTH:
-        raise InvalidKwargs(f"{what}: has {len(text)} characters; use at most {MAX_REMARK_LENGTH}")
-    return text
 
 
 def check_name(name: Any, kind: str) -> str:

@@ -9,6 +9,7 @@ from triggers_core.errors import DamagedStore
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.kwargs import from_json, to_json
 from triggers_core.rules.names import shown
+from triggers_core.rules.remarks import BY, REASON
 
 COLUMNS = (
     "task_name",
@@ -195,4 +196,6 @@ def _metadata(text: Any) -> dict[str, Any]:
     times = metadata.get("times", {})
     for moment in times.values() if isinstance(times, dict) else _refuse(times, "times"):
         _moment(moment)
+    for name in (REASON, BY):
+        text_of(metadata.get(name, ""))
     return metadata
