@@ -943,6 +943,16 @@ class TestReplay:
         assert states(manager)["t_ship#0"] == "replayed"
         assert states(manager)["t_ship#1"] == "finished"
 
+    def test_replacements_can_be_merged_over_what_was_fired(self, manager, runner, task, ship):
+        task(fail)
+        ship({"amount": {"net": 1, "tax": 2}, "items": [1, 2]})
+
+        clone = manager.replay_failed_instance(
+            "t_ship#0", {"paid": {"amount": {"net": 9}, "items": [3]}}, merge=True
+        )
+
+        assert clone.trigger_kwargs == {"paid": {"amount": {"net": 9, "tax": 2}, "items": [3]}}
+
     def test_replacements_are_in_place_of_what_was_fired(self, manager, runner, task, ship):
         task(fail)
         ship({"amount": 3, "payer": "ada"})

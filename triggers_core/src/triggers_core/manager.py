@@ -172,6 +172,7 @@ class TriggerManager(Session):
         instance: TaskInstance | str,
         replacement_kwargs: Mapping[str, Mapping[str, Any]] | None = None,
         *,
+        merge: bool = False,
         reason: str | None = None,
         by: str | None = None,
     ) -> TaskInstance:
@@ -184,7 +185,9 @@ class TriggerManager(Session):
         Args:
             instance: the instance or its name.
             replacement_kwargs: trigger name → kwargs, in place of what the instance took of
-                these triggers.
+                these triggers. The kwargs of the other triggers stay.
+            merge: merge each replacement recursively over what was taken, as ``withParams`` is
+                merged with what is fired.
             reason: why, a line kept in the metadata of the instance that is replayed.
             by: who, kept there too.
 
@@ -196,7 +199,9 @@ class TriggerManager(Session):
             DispatchError: the replay is recorded, but the clone reached no runner.
         """
         name = self._name_of(instance)
-        return mending.replay_failed(self, name, replacement_kwargs, reason=reason, by=by)
+        return mending.replay_failed(
+            self, name, replacement_kwargs, merge=merge, reason=reason, by=by
+        )
 
     def skip_failed_instance(
         self,

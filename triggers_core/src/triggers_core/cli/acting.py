@@ -53,6 +53,9 @@ def replay(
     kwargs: Annotated[
         str, typer.Option(help="Trigger name → kwargs to replace, as a JSON object.")
     ] = "{}",
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Merge --kwargs over what it took, key by key.")
+    ] = False,
     reason: ReasonOption = None,
     by: ByOption = None,
 ) -> None:
@@ -66,7 +69,7 @@ def replay(
     """
     manager = manager_at(context.obj, storage, session)
     clone = manager.replay_failed_instance(
-        instance, parsed("--kwargs", kwargs), reason=reason, by=by
+        instance, parsed("--kwargs", kwargs), merge=merge, reason=reason, by=by
     )
     typer.echo(f"{instance} is replayed as {clone.name}")
 

@@ -15,7 +15,7 @@ from triggers_core.engine.session import Session
 from triggers_core.engine.work import Work
 from triggers_core.errors import InvalidKwargs, InvalidTransition
 from triggers_core.rules.instance import Status, TaskInstance
-from triggers_core.rules.kwargs import encode_kwargs
+from triggers_core.rules.kwargs import encode_kwargs, merge_kwargs
 from triggers_core.rules.remarks import remark
 
 _NOT_BEGUN = frozenset({Status.UNSTARTED, Status.SCHEDULED})
@@ -26,6 +26,7 @@ def replay_failed(
     name: str,
     replacement_kwargs: Mapping[str, Mapping[str, Any]] | None,
     *,
+    merge: bool,
     reason: str | None,
     by: str | None,
 ) -> TaskInstance:
@@ -45,7 +46,7 @@ def replay_failed(
             failed.with_remark(why),
             attempt=1,
             config_digest=_present_digest(work, failed),
-            trigger_kwargs=replacement,
+            trigger_kwargs=_merged(failed, replacement) if merge else replacement,
         )
 
     return change(session, replay)
@@ -122,6 +123,13 @@ def _failed(instance: TaskInstance, past: str) -> TaskInstance:
             f"instance {instance.name} is {instance.status}; only a failed one can be {past}"
         )
     return instance
+
+
+def _merged(failed: TaskInstance, replacement: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        trigger_name: merge_kwargs(failed.trigger_kwargs[trigger_name], kwargs)
+        for trigger_name, kwargs in replacement.items()
+    }
 
 
 def _replacement(
