@@ -6,6 +6,7 @@ from triggers_core import errors
 
 WRONG_ARGUMENT = {
     "ConfigurationError",
+    "EventConflict",
     "InvalidKwargs",
     "InvalidName",
     "InvalidReference",

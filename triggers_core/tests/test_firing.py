@@ -1,11 +1,14 @@
-"""What one trigger does to a session: rules F1 to F6 and F8, and C3, C4 and C8 in their course."""
+"""What one trigger does to a session: rules F1 to F6, F8, F10 and F11; C3, C4 and C8."""
 
 import math
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from triggers_core import FireOutcome, InvalidKwargs, Status, trigger_task
+from triggers_core import EventConflict, FireOutcome, InvalidKwargs, Status, trigger_task
+from triggers_core.rules.kwargs import digest_of
 
 AFTER_PAID = {"after": ["paid"], "run": "shop.ship"}
 AFTER_BOTH = {"after": ["paid", "packed"], "run": "shop.ship"}
@@ -323,18 +326,110 @@ def test_f6_the_second_fire_of_an_event_changes_nothing_and_returns_the_firsts_o
     first = manager.fire("paid", {"amount": 1}, event_id="e1")
     before = stored(storage)
 
-    second = manager.fire("paid", {"amount": 2}, event_id="e1")
+    second = manager.fire("paid", {"amount": 1}, event_id="e1")
 
     assert second == first == FireOutcome("paid", created=("t_ship#0",), scheduled=("t_ship#0",))
     assert stored(storage) == before
     assert runner.names == ["t_ship#0"]
 
 
-def test_f6_the_key_is_the_event_and_not_the_trigger(manager):
-    first = manager.fire("paid", event_id="e1")
+def test_f6_an_event_of_another_id_is_another_event(manager):
+    manager.fire("paid", event_id="e1")
 
-    assert manager.fire("packed", event_id="e1") == first
-    assert manager.fire("paid", event_id="e2") == FireOutcome("paid")
+    assert manager.fire("paid", event_id="e2") == FireOutcome("paid", is_awaited=False)
+
+
+@pytest.mark.parametrize(
+    ("firing", "differs"),
+    [
+        (("packed", {"amount": 1}, "e1"), "fired 'paid' before, and now 'packed'"),
+        (("paid", {"amount": 2}, "e1"), "and now 'paid' with other kwargs"),
+        (("paid", {"amount": 1.5}, "e1"), "and now 'paid' with other kwargs"),
+        (("paid", {}, "e1"), "and now 'paid' with other kwargs"),
+        (("paid", None, "e1"), "and now 'paid' with other kwargs"),
+    ],
+)
+def test_f11_an_event_that_comes_again_with_another_firing_is_refused(
+    manager, storage, stored, runner, firing, differs
+):
+    manager.update_configuration({"t_ship": {**AFTER_PAID, "andEvery": "paid"}})
+    manager.fire("paid", {"amount": 1}, event_id="e1")
+    before = stored(storage)
+
+    with pytest.raises(EventConflict, match=differs) as refused:
+        manager.fire(*firing[:2], event_id=firing[2])
+    with pytest.raises(EventConflict):
+        manager.fire_many([("packed",), firing])
+
+    assert "event 'e1' of session 's'" in str(refused.value)
+    assert stored(storage) == before
+    assert runner.names == ["t_ship#0"]
+
+
+def test_f11_two_of_one_id_in_a_batch_are_one_event_or_none(manager, storage, stored):
+    manager.update_configuration({"t_ship": {**AFTER_PAID, "andEvery": "paid"}})
+
+    first, second = manager.fire_many([("paid", {"a": 1}, "e1"), ("paid", {"a": 1}, "e1")])
+    before = stored(storage)
+    with pytest.raises(EventConflict):
+        manager.fire_many([("paid", {"a": 1}, "e2"), ("paid", {"a": 2}, "e2")])
+
+    assert first == second
+    assert stored(storage) == before
+
+
+@given(kwargs=st.dictionaries(st.text(), st.integers() | st.text() | st.booleans(), max_size=5))
+def test_f11_the_order_of_keys_is_no_matter_and_all_else_is(kwargs):
+    backwards = dict(reversed(list(kwargs.items())))
+
+    assert digest_of(kwargs) == digest_of(backwards)
+    assert digest_of(kwargs) != digest_of({**kwargs, "one more": None})
+
+
+def test_f11_an_event_of_a_release_that_kept_no_digest_is_told_by_its_trigger(manager, storage):
+    outcome = {"trigger_name": "paid", "created": [], "taken": [], "scheduled": [], "abandoned": []}
+    with storage.transaction("s", manager.name) as unit:
+        unit.record_outcome("e1", outcome)
+
+    assert manager.fire("paid", {"whatever": 1}, event_id="e1") == FireOutcome("paid")
+    with pytest.raises(EventConflict):
+        manager.fire("packed", event_id="e1")
+
+
+def test_f10_what_a_trigger_makes_ready_is_dispatched_in_one_order(manager, runner):
+    """What existed, by task name and number; then what is made, as configured."""
+    also = {"after": ["asked", "go"], "run": "app.t"}
+    manager.update_configuration(
+        {
+            "t_z": {"after": ["go"], "run": "app.t"},
+            "t_b": {**also, "andEvery": "asked"},
+            "t_a": {"after": ["go"], "run": "app.t"},
+            "t_Ä": also,
+            "t_B": also,
+        }
+    )
+    for _ in range(11):
+        manager.fire("asked")
+
+    outcome = manager.fire("go")
+
+    existed = ["t_B#0", *(f"t_b#{number}" for number in range(11)), "t_Ä#0"]
+    assert runner.names == list(outcome.scheduled) == [*existed, "t_z#0", "t_a#0"]
+
+
+def test_a_fire_that_no_task_names_says_so_once_a_name(manager, storage, caplog):
+    known, name = f"ordered in {storage.name}", f"oredred in {storage.name}"
+    manager.fire(name)
+    manager.update_configuration({"t_ship": {"after": [known], "run": "app.t"}})
+
+    outcomes = [manager.fire(name), manager.fire(name)]
+
+    assert [outcome.is_awaited for outcome in outcomes] == [False, False]
+    (record,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert record.getMessage() == (
+        f"session 's': the trigger {name!r} is recorded, but no task waits for it; "
+        f"did you mean {known!r}?"
+    )
 
 
 def test_f6_an_event_of_another_session_is_another_event(make_manager, runner):

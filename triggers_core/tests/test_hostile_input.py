@@ -375,8 +375,8 @@ def use_everything(storage):
         for trigger_name in ("a", "b", "c", "each"):
             attempt(lambda name=trigger_name, manager=manager: manager.fire(name, {"n": 4}))
         attempt(lambda manager=manager: manager.instance("t_one#0"))
-        for event_id in ("first", "second"):
-            attempt(lambda e=event_id, manager=manager: manager.fire("a", event_id=e))
+        for firing in (("a", {"n": 1, "text": "Zoë"}, "first"), ("each", {"n": 3}, "second")):
+            attempt(lambda firing=firing, manager=manager: manager.fire_many([firing]))
         for instance in attempt(lambda manager=manager: manager.instances("t_each")) or []:
             attempt(lambda found=instance, manager=manager: execute(manager, found))
     storage.advance(1000.0)
@@ -642,7 +642,7 @@ def test_what_is_damaged_is_named(spoil, statement, use, named):
     uses = {
         "configuration": manager.configuration,
         "fire each": lambda: manager.fire("each"),
-        "fire first": lambda: manager.fire("a", event_id="first"),
+        "fire first": lambda: manager.fire_many([("a", {"n": 1, "text": "Zoë"}, "first")]),
         "sessions": lambda: list(storage.sessions()),
     }
     with pytest.raises(DamagedStore, match=named):

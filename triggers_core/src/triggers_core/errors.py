@@ -26,6 +26,10 @@ class InvalidKwargs(TriggersError, ValueError):
     changed."""
 
 
+class EventConflict(TriggersError, ValueError):
+    """An ``event_id`` that was recorded for one firing came with another. Nothing was changed."""
+
+
 class InvalidTransition(TriggersError, ValueError):
     """An instance cannot go from its status to the one asked for. Nothing was changed."""
 

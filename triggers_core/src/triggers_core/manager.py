@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from triggers_core.engine import configuring, mending
 from triggers_core.engine.firing import Firing, fire_all
@@ -40,6 +40,11 @@ class TriggerManager(Session):
         StorageNotFound: no storage was given, and none is named.
         StorageError: what was given is no storage.
     """
+
+    name: ClassVar[str] = "triggers"
+    default_task_runner_name: ClassVar[str] = "celery"
+    dispatch_timeout: ClassVar[float] = 300.0
+    lease_duration: ClassVar[float] = 60.0
 
     def update_configuration(
         self,

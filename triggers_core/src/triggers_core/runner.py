@@ -29,9 +29,10 @@ class BaseTaskRunner(ABC):
 
     @abstractmethod
     def run(self, manager: TriggerManager, task_instance: TaskInstance) -> None:
-        """Accept the work and return; whoever carries it out calls
-        :func:`triggers_core.execute`, which claims the instance first, so that passing the same
-        instance on twice is safe.
+        """Accept the work and return. It is called with keywords, and so with these very names.
+
+        Whoever carries the work out calls :func:`triggers_core.execute`, which claims the instance
+        first, so that passing the same instance on twice is safe.
 
         An exception means that the work was not accepted: the caller gets a ``DispatchError``,
         and ``recover`` dispatches the instance again.

@@ -67,6 +67,7 @@ class Statements:
         self.latest = statement(
             "SELECT name, kwargs FROM {triggers} WHERE session_id = %s AND name = ANY(%s)"
         )
+        self.fired = statement("SELECT name FROM {triggers} WHERE session_id = %s")
         self.last_fired_at = statement("SELECT max(fired_at) FROM {triggers} WHERE session_id = %s")
         self.outcome = statement(
             "SELECT outcome FROM {events} WHERE session_id = %s AND event_id = %s"

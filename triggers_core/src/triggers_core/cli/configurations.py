@@ -26,7 +26,7 @@ from triggers_core.insight.lint import lint
 from triggers_core.insight.viewing import facts_of
 from triggers_core.manager import TriggerManager
 from triggers_core.plugins.in_use import Plugins
-from triggers_core.rules.config import Configuration
+from triggers_core.rules.config import Configuration, NotesUnclaimed, ValidateDirective
 
 
 class Picture(str, Enum):
@@ -42,9 +42,15 @@ def check(context: typer.Context, configuration: ConfigurationArgument) -> None:
 
     Example: triggers check permits.json
     """
-    parsed = _configuration(context.obj, configuration)
+    validate = NotesUnclaimed(context.obj.validate_directive)
+    parsed = _configuration(configuration, validate)
+    for task in parsed.values():
+        context.obj.check_target(task.run, f"task {task.name!r}")
     warnings = lint(
-        parsed, known_runners=context.obj.runners.names(), default_runner=_default(context.obj)
+        parsed,
+        known_runners=context.obj.runners.names(),
+        default_runner=_default(context.obj),
+        unclaimed=validate.found,
     )
     for warning in warnings:
         out().print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
@@ -77,7 +83,7 @@ def graph(
         raise typer.BadParameter("name a configuration file or a --session, one of the two")
     draw = to_mermaid if form is Picture.MERMAID else to_dot
     if configuration is not None:
-        text = draw(_configuration(context.obj, configuration))
+        text = draw(_configuration(configuration, context.obj.validate_directive))
     else:
         facts = facts_of(viewer_at(context.obj, storage, str(session)))
         text = draw(facts.configuration, facts.instances, fired=facts.fired)
@@ -90,5 +96,5 @@ def _default(plugins: Plugins) -> str | None:
     return None if chooses else TriggerManager.default_task_runner_name
 
 
-def _configuration(plugins: Plugins, path: Path) -> Configuration:
-    return Configuration.parse(parsed(str(path), path.read_bytes()), plugins.validate_directive)
+def _configuration(path: Path, validate: ValidateDirective) -> Configuration:
+    return Configuration.parse(parsed(str(path), path.read_bytes()), validate)

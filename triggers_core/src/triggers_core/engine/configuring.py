@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from triggers_core.engine.change import change
+from triggers_core.engine.notices import tell_of_unclaimed
 from triggers_core.engine.outcome import ConfigurationOutcome
 from triggers_core.engine.session import Session
 from triggers_core.engine.work import Work
 from triggers_core.errors import ConfigurationError, InvalidTransition, TaskNotFound
 from triggers_core.rules import join
-from triggers_core.rules.config import Configuration, TaskConfig
+from triggers_core.rules.config import Configuration, NotesUnclaimed, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.names import shown
 from triggers_core.rules.remarks import remark
@@ -76,9 +77,12 @@ def request(
 ) -> Request:
     """Return what is asked for, checked. Raises as
     :meth:`triggers_core.TriggerManager.update_configuration` does."""
-    tasks = Configuration.parse(configuration, session.plugins.validate_directive)
+    validate = NotesUnclaimed(session.plugins.validate_directive)
+    tasks = Configuration.parse(configuration, validate)
     for task in tasks.values():
+        session.plugins.check_target(task.run, f"task {task.name!r}")
         _check_runner(session, task)
+    tell_of_unclaimed(validate.found)
     why = remark(reason, by, "update_configuration")
     if why and not abandon_retired:
         raise ConfigurationError(
@@ -217,7 +221,11 @@ def _names_to_retire(retire: Collection[str], tasks: Configuration) -> frozenset
 
 def _check_runner(session: Session, task: TaskConfig) -> None:
     asked_by = f"task {task.name!r}"
-    if task.using is not None:
-        session.plugins.check_runner(task.using, asked_by)
-    elif not session.plugins.has_hook("triggers_select_runner"):
-        session.plugins.check_runner(session.default_task_runner_name, asked_by)
+    if task.using is None and session.plugins.has_hook("triggers_select_runner"):
+        return  # which says it when the instance is there
+    name = task.using or session.default_task_runner_name
+    session.plugins.check_runner(name, asked_by)
+    if "name" not in vars(type(session)):
+        runner = session.plugins.runner(name, asked_by)
+        if "remote" in runner.capabilities:
+            session.check_has_own_name()

@@ -7,8 +7,13 @@ from typing import Any
 
 from triggers_core.engine.outcome import FireOutcome
 from triggers_core.engine.work import Work
+from triggers_core.errors import EventConflict
 from triggers_core.rules import join
 from triggers_core.rules.instance import Status, TaskInstance
+from triggers_core.rules.kwargs import digest_of
+
+_DIGEST = "kwargs_digest"
+"""Of what was fired, beside the outcome that is recorded for an event."""
 
 CheckedFiring = tuple[str, Mapping[str, Any], str | None]
 """Trigger name, kwargs and ``event_id``, as they were found to be right."""
@@ -20,7 +25,11 @@ def fire_each(work: Work, firings: Iterable[CheckedFiring]) -> list[FireOutcome]
 
 
 def fire(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> FireOutcome:
-    """Apply one trigger to the session (F1 to F4, F8); return what it did."""
+    """Apply one trigger to the session (F1 to F4, F8); return what it did.
+
+    What becomes ready is dispatched in the order in which it is done here (F10): instances that
+    existed, by task name and number, and then those that are made, as configured.
+    """
     taken = [
         work.save(after, before.status)
         for before, after in _takers(work, trigger_name, trigger_kwargs)
@@ -36,6 +45,7 @@ def fire(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> Fi
         taken=_names(taken),
         scheduled=_names(touched, Status.SCHEDULED),
         abandoned=_names(touched, Status.ABANDONED),
+        is_awaited=bool(touched or work.unit.configuration().tasks_with(trigger_name)),
     )
     work.record(trigger_name, trigger_kwargs, outcome)
     return outcome
@@ -59,15 +69,28 @@ def skip(
 def _fire_once(
     work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any], event_id: str | None
 ) -> FireOutcome:
-    """Fire, unless the event has been recorded before (F6)."""
+    """Fire, unless the event has been recorded before (F6, F11)."""
     if event_id is None:
         return fire(work, trigger_name, trigger_kwargs)
-    first = work.unit.outcome(event_id)
-    if first is not None:
-        return FireOutcome.from_dict(first)
+    digest = digest_of(trigger_kwargs)
+    recorded = work.unit.outcome(event_id)
+    if recorded is not None:
+        first = FireOutcome.from_dict(recorded)
+        # Releases before this rule recorded no digest.
+        if first.trigger_name != trigger_name or recorded.get(_DIGEST, digest) != digest:
+            raise _conflict(work.session_uid, event_id, first.trigger_name, trigger_name)
+        return first
     outcome = fire(work, trigger_name, trigger_kwargs)
-    work.unit.record_outcome(event_id, outcome.to_dict())
+    work.unit.record_outcome(event_id, {**outcome.to_dict(), _DIGEST: digest})
     return outcome
+
+
+def _conflict(session_uid: str, event_id: str, first: str, second: str) -> EventConflict:
+    differs = f"now {second!r}" if first != second else f"now {second!r} with other kwargs"
+    return EventConflict(
+        f"event {event_id!r} of session {session_uid!r} fired {first!r} before, and {differs}; "
+        "an event_id stands for one firing: give another firing an id of its own"
+    )
 
 
 def _takers(

@@ -14,6 +14,7 @@ class Runner(Protocol):
     """A task runner, as far as the engine knows one."""
 
     name: ClassVar[str]
+    capabilities: ClassVar[frozenset[str]]
 
 
 class Extensions(Protocol):
@@ -32,6 +33,8 @@ class Extensions(Protocol):
     def validate_directive(self, task_name: str, directive: str, value: Any) -> bool: ...
 
     def runner(self, name: str, asked_by: str = "") -> Runner: ...
+
+    def check_target(self, target: str, asked_by: str = "") -> None: ...
 
     def check_runner(self, name: str, asked_by: str = "") -> None: ...
 

@@ -21,6 +21,8 @@ class FireOutcome:
         taken: the instances that existed and took it.
         scheduled: those of both that became ready.
         abandoned: those of both that were abandoned.
+        is_awaited: whether any task of the session's configuration names the trigger; it is
+            recorded all the same.
     """
 
     trigger_name: str
@@ -28,6 +30,7 @@ class FireOutcome:
     taken: tuple[str, ...] = ()
     scheduled: tuple[str, ...] = ()
     abandoned: tuple[str, ...] = ()
+    is_awaited: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Return the outcome as JSON values."""
@@ -40,12 +43,13 @@ class FireOutcome:
             return cls(
                 trigger_name=values["trigger_name"],
                 **{key: tuple(values[key]) for key in _LISTS},
+                is_awaited=bool(values.get("is_awaited", True)),  # which was not always kept
             )
         except (KeyError, TypeError) as error:
             raise damaged(f"the outcome of an event, {shown(values)}", repr(error)) from error
 
 
-_LISTS = tuple(each.name for each in fields(FireOutcome) if each.name != "trigger_name")
+_LISTS = tuple(each.name for each in fields(FireOutcome) if each.default == ())
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any, ClassVar
 
 from triggers_core.engine.extensions import Extensions, default_extensions
-from triggers_core.errors import InstanceNotFound, InvalidStorage
+from triggers_core.errors import InstanceNotFound, InvalidStorage, PluginError
 from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import OPEN, Status, TaskInstance, split_instance_name
 from triggers_core.rules.names import check_name, shown
@@ -20,10 +20,10 @@ class Session:
     what an application does to them.
     """
 
-    name: ClassVar[str] = "triggers"
-    default_task_runner_name: ClassVar[str] = "celery"
-    dispatch_timeout: ClassVar[float] = 300.0
-    lease_duration: ClassVar[float] = 60.0
+    name: ClassVar[str]
+    default_task_runner_name: ClassVar[str]
+    dispatch_timeout: ClassVar[float]
+    lease_duration: ClassVar[float]
 
     def __init__(
         self,
@@ -39,6 +39,17 @@ class Session:
             raise InvalidStorage(
                 f"session {session_uid!r}: expected a triggers_core.Storage, not {shown(storage)}; "
                 "plugins.open_storage('sqlite:///triggers.db') returns one"
+            )
+
+    def check_has_own_name(self) -> None:
+        """Raise PluginError for a class that goes by the name of the class that it is made from:
+        whoever follows a reference would open the session with that one."""
+        own = type(self)
+        if "name" not in vars(own):
+            raise PluginError(
+                f"the manager class {own.__name__} has no name of its own, and would be "
+                f"{self.name!r} to workers; write name = {own.__name__.lower()!r} in its body, and "
+                "register it in the entry-point group triggers.managers under that name"
             )
 
     def __repr__(self) -> str:
@@ -92,9 +103,10 @@ class Session:
 
         Raises:
             TaskNotFound: its ``run`` target leads nowhere.
-            ConfigurationError: it leads to something that is no task.
+            ConfigurationError: it leads to something that is no task, or may not be run here.
         """
         target = self.task_config(instance).run
+        self.plugins.check_target(target, f"task {instance.task_name!r}")
         return self.plugins.hook.triggers_resolve_task(manager=self, target=target)
 
     def _name_of(self, instance: TaskInstance | str) -> str:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from difflib import get_close_matches
 
 from triggers_core.errors import TaskNotFound
 from triggers_core.rules.config import Configuration, TaskConfig
@@ -43,6 +44,7 @@ class Facts:
         configuration: the present one.
         instances: all of them.
         fired: those of the configuration's triggers that have fired.
+        unawaited: others that have fired, which no task names.
         config_of: returns the directives that an instance lives by.
         runner_of: returns the name of an instance's runner, or raises what keeps it from having
             one.
@@ -52,6 +54,7 @@ class Facts:
     configuration: Configuration
     instances: Sequence[TaskInstance]
     fired: Collection[str]
+    unawaited: Collection[str]
     config_of: Callable[[TaskInstance], TaskConfig]
     runner_of: Callable[[TaskInstance], str]
     now: float
@@ -309,9 +312,13 @@ class _Explainer:
         return tuple(
             Finding(f"waits for {name!r}, the end of a task", (self._further(name),))
             if name in self.tasks
-            else Finding(f"waits for {name!r}, which has not fired")
+            else Finding(f"waits for {name!r}, which has not fired{self._but_alike(name)}")
             for name in sorted(trigger_names)
         )
+
+    def _but_alike(self, name: str) -> str:
+        alike = get_close_matches(name, self._facts.unawaited, n=1)
+        return f"; {alike[0]!r} has, and no task waits for that: is one misspelt?" if alike else ""
 
     def _further(self, name: str) -> Finding:
         if self._depth == MOST_TASKS_DEEP:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
-from triggers_core.rules.config import Configuration
+from triggers_core.rules.config import Configuration, unclaimed_text
 from triggers_core.rules.names import did_you_mean
 
 _SAME_BUT_A_LETTER = 0.9
@@ -17,16 +17,18 @@ def lint(
     *,
     known_runners: Collection[str] | None = None,
     default_runner: str | None = None,
+    unclaimed: Iterable[tuple[str, str]] = (),
 ) -> list[str]:
     """Return a warning for whatever is legal but looks like a mistake.
 
     Cascade cycles; tasks that can never start, because they wait for each other's end; tasks
     that are abandoned whenever they could run; triggers that look like a misspelt task; runners
-    that are not installed.
+    that are not installed; directives that nobody claims.
 
     Args:
         known_runners: names of runners; None not to look at which runner tasks need.
         default_runner: the one that tasks without ``using`` need; None not to look at these.
+        unclaimed: (task name, directive) of those that nobody claims.
     """
     return [
         *_cycles(configuration),
@@ -34,6 +36,7 @@ def lint(
         *_always_abandoned(configuration),
         *_misspelt(configuration),
         *_unknown_runners(configuration, known_runners, default_runner),
+        *(unclaimed_text(*each) for each in unclaimed),
     ]
 
 

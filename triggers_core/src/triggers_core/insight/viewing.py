@@ -69,10 +69,12 @@ def facts_of(manager: TriggerManager) -> Facts:
         configuration, instances = reader.configuration(), reader.instances()
         names = {name for task in configuration.values() for name in task.triggers}
         fired = reader.latest_kwargs(names).keys()
+        unawaited = [name for name in reader.fired_triggers() if name not in names]
     return Facts(
         configuration=configuration,
         instances=instances,
         fired=fired,
+        unawaited=unawaited,
         config_of=manager.task_config,
         runner_of=runner_of,
         now=manager.storage.now(),

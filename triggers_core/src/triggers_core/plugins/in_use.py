@@ -6,6 +6,7 @@ One :class:`Plugins` holds them all, so that a test or an application can have i
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import threading
@@ -18,6 +19,7 @@ import pluggy
 from triggers_core import hookspecs
 from triggers_core.engine.extensions import offer_default
 from triggers_core.errors import (
+    ConfigurationError,
     ManagerNotFound,
     PluginError,
     RunnerNotFound,
@@ -33,6 +35,9 @@ from triggers_core.storage.base import DEFAULT_ALIAS, Storage
 
 STORAGE_VARIABLE = "TRIGGERS_STORAGE"
 """The environment variable with the URL of the storage whose alias is ``default``."""
+
+TARGETS_VARIABLE = "TRIGGERS_ALLOWED_TARGETS"
+"""The environment variable with the patterns of the ``run`` targets that are allowed."""
 
 OBSERVERS = (
     "triggers_fired",
@@ -77,6 +82,7 @@ class Plugins:
             StorageNotFound,
             load_entry_points=load_entry_points,
         )
+        self._allowed_targets = _patterns(os.environ.get(TARGETS_VARIABLE, ""))
         self._running: dict[str, BaseTaskRunner] = {}
         self._open: dict[str, Storage] = {}
         self._offered_runners: dict[str, list[str]] = {}
@@ -186,6 +192,34 @@ class Plugins:
             whose = f", asked for by {asked_by}" if asked_by else ""
             advice = did_you_mean(name, self.runners.names()) or f"pip install triggers-{name}"
             self.runners.load(name, f"{whose}; {advice}")
+
+    def allow_targets(self, *patterns: str) -> None:
+        """Let tasks run these targets, and no others: ``allow_targets("shop.*", "mail.send")``.
+
+        Without it every target is allowed, unless the environment variable
+        ``TRIGGERS_ALLOWED_TARGETS`` names patterns, with commas between them. What is not allowed
+        is refused when it is configured, and when it would run.
+
+        Args:
+            patterns: dotted or Celery names, in which ``*`` and ``?`` stand for any characters.
+        """
+        self._allowed_targets = (*self._allowed_targets, *patterns)
+
+    def check_target(self, target: str, asked_by: str = "") -> None:
+        """Raise ConfigurationError unless the target may be run in this process.
+
+        Args:
+            asked_by: begins the message ("task 't_pay'").
+        """
+        from fnmatch import fnmatchcase  # noqa: PLC0415 - used on demand
+
+        allowed = self._allowed_targets
+        if allowed and not any(fnmatchcase(target, pattern) for pattern in allowed):
+            raise ConfigurationError(
+                f"{asked_by and f'{asked_by}: '}the target {target!r} may not be run here; allowed "
+                f"are {', '.join(allowed)}: add it by plugins.allow_targets, or in "
+                f"{TARGETS_VARIABLE}"
+            )
 
     def storage(self, alias: str = DEFAULT_ALIAS) -> Storage:
         """Return the storage of that alias: one given to :meth:`add_storage`, or for
@@ -337,10 +371,21 @@ def default_plugins() -> Plugins:
 offer_default(default_plugins)
 
 
+def _patterns(text: str) -> tuple[str, ...]:
+    return tuple(pattern.strip() for pattern in text.split(",") if pattern.strip())
+
+
 def _check_runner(offered: object) -> type[BaseTaskRunner]:
     if isinstance(offered, type) and issubclass(offered, BaseTaskRunner):
         if offered.__abstractmethods__:
             raise TypeError("expected a class that defines run(self, manager, task_instance)")
+        try:
+            inspect.signature(offered.run).bind(None, manager=None, task_instance=None)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                "expected a run(self, manager, task_instance) with these very names, as it is "
+                f"called with keywords ({error})"
+            ) from None
         return offered
     raise TypeError("expected a subclass of triggers_core.BaseTaskRunner")
 

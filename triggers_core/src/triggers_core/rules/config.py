@@ -14,9 +14,12 @@ from typing import Any
 
 from triggers_core.errors import ConfigurationError, InvalidKwargs, InvalidName
 from triggers_core.rules.kwargs import encode_json, from_json, merge_kwargs, to_json
-from triggers_core.rules.names import check_name, shown
+from triggers_core.rules.names import check_name, did_you_mean, shown
 
 DIRECTIVES = ("after", "run", "andEvery", "unless", "withParams", "using")
+
+OWN_PREFIX = "x-"
+"""Begins the directives of an application, which no plugin need claim."""
 
 ValidateDirective = Callable[[str, str, Any], bool]
 """(task name, directive, value) → whether somebody claims the directive. Raises ValueError when
@@ -26,6 +29,35 @@ the one who claims it finds the value wrong."""
 def nobody_claims(_task_name: str, _directive: str, _value: Any) -> bool:
     """The validator where no plugin adds a directive."""
     return False
+
+
+class NotesUnclaimed:
+    """A validator that passes on to another, and notes the directives which nobody claims.
+
+    Attributes:
+        found: (task name, directive) of each, but for those that say by their prefix that they
+            are the application's own.
+    """
+
+    def __init__(self, validate_directive: ValidateDirective) -> None:
+        self._validate = validate_directive
+        self.found: list[tuple[str, str]] = []
+
+    def __call__(self, task_name: str, directive: str, value: Any) -> bool:
+        """Return what the other says."""
+        claimed = self._validate(task_name, directive, value)
+        if not claimed and not directive.startswith(OWN_PREFIX):
+            self.found.append((task_name, directive))
+        return claimed
+
+
+def unclaimed_text(task_name: str, directive: str) -> str:
+    """Return what there is to say of a directive that nobody claims."""
+    advice = did_you_mean(directive, DIRECTIVES) or "install the plugin that claims it"
+    return (
+        f"task {task_name!r}: nobody here knows the directive {directive!r}, which is kept and "
+        f"has no effect; {advice}, or begin its name with {OWN_PREFIX!r}"
+    )
 
 
 def _claimed_before(_task_name: str, _directive: str, _value: Any) -> bool:

@@ -64,6 +64,15 @@ def encode_json(value: Any, owner: str) -> str:
         raise InvalidKwargs(f"{owner}: kwargs cannot be written as JSON: {error}") from error
 
 
+def digest_of(kwargs: Mapping[str, Any]) -> str:
+    """Return a name for the content: the same for kwargs that are equal as JSON, however their keys
+    are ordered."""
+    import hashlib  # noqa: PLC0415 - slow to import, and used on demand
+
+    text = json.dumps(kwargs, sort_keys=True, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def merge_kwargs(defaults: Mapping[str, Any], fired: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``fired`` merged recursively over ``defaults`` (rule C5).
 

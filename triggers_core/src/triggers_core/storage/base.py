@@ -64,6 +64,11 @@ class SessionReader(ABC):
     def latest_kwargs(self, trigger_names: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Return the latest kwargs of those of the triggers that have fired."""
 
+    def fired_triggers(self) -> list[str]:
+        """Return the names of all triggers that have fired, in any order; none where the storage
+        does not offer to look them up. No fire uses it: it is for people who misspelt one."""
+        return []
+
     @abstractmethod
     def last_fired_at(self) -> float | None:
         """Return when a trigger was last fired; None before the first. No fire uses it."""

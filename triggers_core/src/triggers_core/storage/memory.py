@@ -213,6 +213,9 @@ class _MemoryReader(SessionReader):
         latest = self._latest
         return {name: json.loads(latest[name][0]) for name in trigger_names if name in latest}
 
+    def fired_triggers(self) -> list[str]:
+        return list(self._latest)
+
     def last_fired_at(self) -> float | None:
         return max((fired_at for _, fired_at in self._latest.values()), default=None)
 

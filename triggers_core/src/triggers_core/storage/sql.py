@@ -12,7 +12,13 @@ from typing import Any, Protocol
 from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import TaskInstance
 from triggers_core.storage.base import SessionReader, Storage, UnitOfWork
-from triggers_core.storage.row import decode_instance, decode_moment, decode_number, decode_object
+from triggers_core.storage.row import (
+    decode_instance,
+    decode_moment,
+    decode_number,
+    decode_object,
+    text_of,
+)
 
 NO_SESSION = -1
 """The number of a session that the store does not have: no row is one's of it."""
@@ -24,6 +30,7 @@ class LookUps(Protocol):
     Attributes:
         waiting: the instances that wait for a trigger, by task name and number.
         last_number: the highest number of a task's instances.
+        fired: the names of the triggers that have fired.
         last_fired_at: when a trigger was last fired.
         outcome: what was recorded for an event.
         active: a row, if an instance is scheduled or running.
@@ -31,6 +38,7 @@ class LookUps(Protocol):
 
     waiting: Any
     last_number: Any
+    fired: Any
     last_fired_at: Any
     outcome: Any
     active: Any
@@ -78,6 +86,9 @@ class SqlReader(SessionReader):
             name: decode_object(kwargs, f"trigger {name!r}")
             for name, kwargs in self._latest(trigger_names)
         }
+
+    def fired_triggers(self) -> list[str]:
+        return [text_of(name) for (name,) in self._read(self._look_ups.fired)]
 
     def last_fired_at(self) -> float | None:
         moment = self._first(self._look_ups.last_fired_at)

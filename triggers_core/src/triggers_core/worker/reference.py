@@ -33,7 +33,13 @@ class Reference:
 
     @classmethod
     def to(cls, manager: TriggerManager, instance: TaskInstance) -> Reference:
-        """Return a reference to an instance of the manager's session."""
+        """Return a reference to an instance of the manager's session.
+
+        Raises:
+            PluginError: the manager's class has no name of its own, so that whoever follows the
+                reference would open the session with another class.
+        """
+        manager.check_has_own_name()
         return cls(
             manager=manager.name,
             storage=manager.storage.alias,

@@ -37,6 +37,7 @@ class _LookUps:
         "ORDER BY number DESC LIMIT 1"
     )
     latest = "SELECT name, kwargs FROM triggers WHERE session_id = ? AND name = ?"
+    fired = "SELECT name FROM triggers WHERE session_id = ?"
     last_fired_at = "SELECT max(fired_at) FROM triggers WHERE session_id = ?"
     outcome = "SELECT outcome FROM events WHERE session_id = ? AND event_id = ?"
     active = (
