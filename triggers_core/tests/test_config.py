@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from triggers_core import Configuration, ConfigurationError, TaskConfig, hookimpl
 from triggers_core.insight.lint import lint
+from triggers_core.rules.config import NotesUnclaimed
 from triggers_core.rules.kwargs import merge_kwargs
 
 MINIMAL = {"after": ["paid"], "run": "shop.ship"}
@@ -305,6 +306,21 @@ def test_a_configuration_reads_as_its_tasks():
         "Configuration(t_ship, t_bill)"
     )
     assert json.loads(Configuration().to_json()) == {}
+
+
+def test_lint_complains_of_a_directive_that_nobody_claims():
+    validate = NotesUnclaimed(lambda task, directive, value: directive == "queue")
+    parsed = Configuration.parse(
+        {"t": {**MINIMAL, "queue": 1, "timeout": 3, "x-team": "mail"}}, validate
+    )
+
+    warnings = lint(parsed, unclaimed=validate.found)
+
+    assert validate.found == [("t", "timeout")]
+    assert warnings == [
+        "task 't': nobody here knows the directive 'timeout', which is kept and has no effect; "
+        "install the plugin that claims it, or begin its name with 'x-'"
+    ]
 
 
 class TestFormsOfTriggers2:

@@ -96,6 +96,18 @@ def test_it_waits_for_a_trigger_and_has_taken_others(case, storage, triggers):
     assert "withdrawn" not in told  # it does not wait for that
 
 
+def test_a_trigger_that_was_fired_and_is_named_alike_is_told(case, triggers):
+    case.fire("applied")
+    case.fire("fee_payed")
+
+    told = triggers("why", "s", "t_close")
+
+    assert (
+        "waits for 'fee_paid', which has not fired; 'fee_payed' has, and no task waits for that: "
+        "is one misspelt?"
+    ) in told
+
+
 def test_it_has_not_begun(case, triggers):
     told = triggers("why", "s", "t_archive")
 

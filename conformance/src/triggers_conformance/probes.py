@@ -97,6 +97,8 @@ def public_only(manager: TriggerManager) -> set[str]:
     friends = {base.__module__ for base in own_class.__mro__}
 
     class PublicOnly(own_class):  # type: ignore[valid-type, misc]
+        name = own_class.name
+
         def __getattribute__(self, name: str) -> Any:
             if name.startswith("_") and not name.startswith("__"):
                 caller = sys._getframe(1).f_globals.get("__name__", "")

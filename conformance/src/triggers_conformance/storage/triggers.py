@@ -23,13 +23,24 @@ from triggers_conformance.storage.steps import (
     configure,
     instances_of,
     keep,
+    keep_trigger,
     read_session,
 )
-from triggers_core import Configuration, Status, Storage, StorageError
+from triggers_core import (
+    BaseTaskRunner,
+    Configuration,
+    Plugins,
+    SessionReader,
+    Status,
+    Storage,
+    StorageError,
+    TaskInstance,
+    TriggerManager,
+)
 
 
 class Triggers:
-    """Checks S43 to S51."""
+    """Checks S43 to S51, S66 and S67."""
 
     def test_s43_waiting_follows_saves(self, storage: Storage) -> None:
         """S43: whatever is saved over whatever, in one transaction or in two, ``waiting_for`` is
@@ -152,3 +163,51 @@ class Triggers:
         """S51: a digest that no session has or had is a StorageError that names it."""
         with pytest.raises(StorageError, match="no-such-digest"):
             storage.configuration("no-such-digest")
+
+    def test_s66_dispatch_order(self, storage: Storage) -> None:
+        """S66: what one trigger makes ready is dispatched in one order (F10): instances that
+        existed, by task name (code points) and number, and then new ones, as configured."""
+        runner = Recorder()
+        plugins = Plugins(load_entry_points=False)
+        plugins.use_runner(runner)
+        manager = TriggerManager(SESSION, storage=storage, plugins=plugins)
+        also = {"after": ["asked", "go"], "run": "app.task", "using": "recorder"}
+        new = {"after": ["go"], "run": "app.task", "using": "recorder"}
+        manager.update_configuration(
+            {"t_z": new, "t_b": {**also, "andEvery": "asked"}, "t_a": new, "t_Ä": also, "t_B": also}
+        )
+        for _ in range(11):
+            manager.fire("asked")
+        manager.fire("go")
+        existed = ["t_B#0", *(f"t_b#{number}" for number in range(11)), "t_Ä#0"]
+        assert runner.names == [*existed, "t_z#0", "t_a#0"]
+
+    def test_s67_fired_triggers(self, storage: Storage) -> None:
+        """S67: ``fired_triggers`` has the name of each trigger that has fired in the session, once,
+        where the storage offers it."""
+        reader_class = type(_reader_of(storage))
+        if reader_class.fired_triggers is SessionReader.fired_triggers:
+            pytest.skip("not offered: fired_triggers")
+        for name in ("b", "a", "å", "b"):
+            keep_trigger(storage, name)
+        keep_trigger(storage, "elsewhere", session_uid="other")
+        fired = read_session(storage, lambda reader: reader.fired_triggers())
+        assert sorted(fired) == ["a", "b", "å"]
+        assert read_session(storage, lambda reader: reader.fired_triggers(), "unknown") == []
+
+
+class Recorder(BaseTaskRunner):
+    """Keeps the names of what it is handed."""
+
+    name = "recorder"
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def run(self, manager: TriggerManager, task_instance: TaskInstance) -> None:
+        self.names.append(task_instance.name)
+
+
+def _reader_of(storage: Storage) -> SessionReader:
+    with storage.read(SESSION) as reader:
+        return reader
