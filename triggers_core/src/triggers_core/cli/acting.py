@@ -87,7 +87,11 @@ def skip(
 ) -> None:
     """Give up a failed instance; with --result, go on as if it had finished.
 
-    Example: triggers skip case-891 't_close#0' --result '{}' --reason 'paid in cash' --by Ada
+    Examples:
+
+        triggers skip case-891 't_close#0' --reason 'paid in cash' --by Ada
+
+        triggers skip case-891 't_close#0' --result '{}'
     """
     manager = manager_at(context.obj, storage, session)
     manager.skip_failed_instance(
@@ -112,7 +116,7 @@ def abandon(
 ) -> None:
     """Give up an instance that has not begun: it waits, or is scheduled. Nothing follows from it.
 
-    Example: triggers abandon case-891 't_close#0' --reason 'applied twice, see case-890'
+    Example: triggers abandon case-891 't_close#0' --reason 'applied twice'
     """
     manager_at(context.obj, storage, session).abandon_instance(instance, reason=reason, by=by)
     typer.echo(f"{instance} is abandoned")
@@ -128,7 +132,7 @@ def resolve(
 ) -> None:
     """Note that somebody has dealt with an instance's error or warnings; its status stays.
 
-    Example: triggers resolve case-891 't_close#0' --reason 'known outage' --by Ada
+    Example: triggers resolve case-891 't_close#0' --reason 'known outage'
     """
     manager = manager_at(context.obj, storage, session)
     manager.mark_instance_logs_resolved(instance, reason=reason, by=by)
