@@ -631,6 +631,17 @@ class RunsEnded(Sound):
             task.run(TaskContext(manager, task_instance, dict(task_instance.trigger_kwargs)))
 
 
+@mutant("R26", "what was abandoned while its message was under way is run")
+class RunsAbandoned(Sound):
+    def execute(self, manager, task_instance):
+        found = manager.instance(task_instance.name)
+        if found.status is Status.ABANDONED and found.scheduled_at is not None:
+            task = self.resolve(manager, task_instance)
+            task.run(TaskContext(manager, task_instance, dict(task_instance.trigger_kwargs)))
+        else:
+            super().execute(manager, task_instance)
+
+
 @mutant("R27", "what is running already is run again")
 class RunsRunning(Sound):
     def execute(self, manager, task_instance):

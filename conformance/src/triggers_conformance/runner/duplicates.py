@@ -37,6 +37,7 @@ class Duplicates:
         )
         session.fire("set")
         session.fire("go", cooldown=0, cascade=False)
+        session.settle()
         (given_up,) = held_instances(session, "later", 1)
         session.manager.abandon_instance(given_up, reason="its message is still under way")
         ended = session.settle()
