@@ -27,14 +27,15 @@ demo-celery: $(INSTALLED) ## the same, its steps run by a Celery worker; without
 test: $(INSTALLED) ## every test
 	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
-test-all: ## every test, on every Python from 3.10 on that is here
+test-all: ## every test, on every Python of PYTHONS (3.10 to 3.14)
 	@for version in $(PYTHONS); do \
-		if python$$version -c '' 2> /dev/null; then \
-			echo "== Python $$version"; \
-			$(MAKE) --no-print-directory test PYTHON=python$$version || exit 1; \
-		else \
-			echo "== Python $$version is not here, and left out"; \
-		fi; \
+		python$$version -c '' 2> /dev/null || { \
+			echo "python$$version cannot be run; name those that are meant: make test-all PYTHONS='3.11 3.12'"; \
+			exit 1; }; \
+	done
+	@for version in $(PYTHONS); do \
+		echo "== Python $$version"; \
+		$(MAKE) --no-print-directory test PYTHON=python$$version || exit 1; \
 	done
 
 lint: $(INSTALLED) ## formatting, style, types, imports
@@ -43,6 +44,7 @@ lint: $(INSTALLED) ## formatting, style, types, imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo > /dev/null || $(BIN)/lint-imports
 	@$(BIN)/python tools/check_house.py
+	@git ls-files -co --exclude-standard | grep -v '\.png$$' | xargs $(BIN)/python tools/check_hygiene.py
 
 format: $(INSTALLED) ## write the formatting
 	@$(BIN)/ruff format .

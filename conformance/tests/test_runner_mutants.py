@@ -122,7 +122,7 @@ def test_a_runner_that_is_not_installed_is_told_so(tmp_path):
     failure = failure_of("R2", conformance_of("no-such-runner"), tmp_path)
 
     assert "no task runner 'no-such-runner' is registered" in failure
-    assert "pip install triggers-no-such-runner" in failure
+    assert "install the distribution that registers it" in failure
 
 
 def test_what_is_not_declared_is_not_offered_rather_than_passed(tmp_path):

@@ -105,7 +105,11 @@ CONFIGURATIONS = [
 ]
 
 CALLS = [
-    (lambda m: m.update_configuration(task(using="nowhere")), RunnerNotFound, "triggers-nowhere"),
+    (
+        lambda m: m.update_configuration(task(using="nowhere")),
+        RunnerNotFound,
+        "install the distribution that registers it",
+    ),
     (lambda m: m.update_configuration(without("using")), RunnerNotFound, "triggers-celery"),
     (lambda m: m.fire(""), InvalidName, "trigger name ''"),
     (lambda m: m.fire(None), InvalidName, "expected a str"),
@@ -140,7 +144,11 @@ CALLS = [
     (lambda m: m.skip_failed_instance("t#0", result={}), InvalidKwargs, "cascade=True"),
     (lambda m: m.skip_failed_instance("t#0", cascade=True, result=[]), InvalidKwargs, "mapping"),
     (lambda m: m.mark_instance_logs_resolved("t#9"), InstanceNotFound, "t#9"),
-    (lambda m: m.plugins.runner("nowhere"), RunnerNotFound, "pip install triggers-nowhere"),
+    (
+        lambda m: m.plugins.runner("nowhere"),
+        RunnerNotFound,
+        "install the distribution that registers it",
+    ),
     (lambda m: m.plugins.runners.add(Nameless), PluginError, "'name' is None"),
     (lambda m: m.plugins.runners.add(Abstract), PluginError, "defines run"),
     (lambda m: m.plugins.runners.add(object), PluginError, "BaseTaskRunner"),

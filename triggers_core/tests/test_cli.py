@@ -229,6 +229,27 @@ class TestGraph:
 class TestFire:
     pytestmark = in_memory
 
+    @pytest.fixture(autouse=True)
+    def imported(self, tasks):
+        """Have the application's tasks here, as `--import` does."""
+        tasks["close"] = tasks["archive"] = trigger_task(lambda context: {})
+
+    def test_without_the_applications_tasks_nothing_is_recorded(
+        self, case, triggers, tasks, storage, stored
+    ):
+        del tasks["close"]
+        before = stored(storage)
+
+        refused = triggers("fire", "s", "fee_paid")
+        kept = stored(storage)
+        recorded = triggers("fire", "s", "fee_paid", "--anyway")
+
+        assert refused.exit_code == 1
+        assert "nothing was recorded: task 't_close' cannot be started from here" in refused.stderr
+        assert kept == before
+        assert recorded.exit_code == 0
+        assert case.instance("t_close#0").trigger_kwargs == {"fee_paid": {}}
+
     def test_it_fires_and_prints_the_outcome(self, case, triggers):
         fired = triggers("fire", "s", "fee_paid", "--kwargs", '{"euros": 40}')
 
@@ -247,7 +268,10 @@ class TestFire:
         fired = triggers("fire", "s", "fee_payed")
 
         assert fired.exit_code == 0
-        assert "no task waits for 'fee_payed'; did you mean 'fee_paid'?" in fired.stderr
+        assert fired.stderr == (
+            "warning: session 's': the trigger 'fee_payed' is recorded, but no task waits for it; "
+            "did you mean 'fee_paid'?\n"
+        )
 
     def test_a_session_that_is_not_there_is_not_made(self, case, triggers, storage):
         fired = triggers("fire", "nosuch", "applied")
@@ -531,7 +555,19 @@ class TestWhereSessionsAre:
         refused = CliRunner().invoke(commands.build(Plugins()), ["show", "s", "--storage", url])
 
         assert refused.exit_code == 1
-        assert "no session 's', nor any other: is it the right one?" in refused.stderr
+        assert (
+            f"SqliteStorage('{tmp_path}/nosuch.db'): there is no such store yet" in refused.stderr
+        )
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("command", [["sessions"], ["show", "s"], ["why", "s", "t"]])
+    def test_a_command_that_only_looks_needs_a_store(self, tmp_path, command):
+        url = f"sqlite:///{tmp_path}/nosuch.db"
+
+        refused = CliRunner().invoke(commands.build(Plugins()), [*command, "--storage", url])
+
+        assert refused.exit_code == 1
+        assert "there is no such store yet; is it named rightly?" in refused.stderr
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize(
@@ -744,3 +780,77 @@ class TestScript:
 
         assert (code, stderr) == (0, "")
         assert [line for line in stdout.splitlines() if line] == expected
+
+
+class TestConfigurations:
+    """What `check` and `graph` are given, and what `check` is asked to look at."""
+
+    pytestmark = in_memory
+
+    @pytest.fixture
+    def shop(self, tmp_path, monkeypatch):
+        """Give a module of the application's, with a configuration and a task."""
+        (tmp_path / "shop_of_check.py").write_text(
+            "from triggers_core import trigger_task\n"
+            "@trigger_task\n"
+            "def ship(context): ...\n"
+            "here = {'after': ['paid'], 'run': 'shop_of_check.ship', 'using': 'held'}\n"
+            "STEPS = {'ship': here, 'tell': {**here, 'after': ['ship']}}\n"
+            "LOST = {'ship': {**here, 'run': 'shop_of_check.shop'}, 'tell': {**here, 'run': 'no.x'}}\n"
+            "ODD = {'ship': {**here, 'timeout': 3, 'x-team': 'mail'}}\n"
+        )
+        monkeypatch.syspath_prepend(str(tmp_path))
+        yield "shop_of_check"
+        sys.modules.pop("shop_of_check", None)
+
+    def test_a_configuration_may_be_a_name_in_a_module(self, shop, triggers):
+        checked = triggers("check", f"{shop}:STEPS")
+        drawn = triggers("graph", f"{shop}:STEPS")
+
+        assert checked.stdout == "2 tasks, nothing to complain of\n"
+        assert '["tell"]' in drawn.stdout
+
+    @pytest.mark.parametrize("command", ["check", "graph"])
+    @pytest.mark.parametrize("source", ["nosuch.json", "no_such_module:X", "json:NO_SUCH"])
+    def test_one_that_is_not_there_is_told(self, triggers, command, source):
+        refused = triggers(command, source)
+
+        assert refused.exit_code == 2
+        assert source in refused.stderr.replace("\n", "")
+
+    def test_targets_are_looked_up_when_asked_for(self, shop, triggers):
+        unasked = triggers("check", f"{shop}:LOST")
+        fine = triggers("check", f"{shop}:STEPS", "--resolve")
+        lost = triggers("check", f"{shop}:LOST", "--resolve")
+
+        assert (unasked.exit_code, fine.exit_code, lost.exit_code) == (0, 0, 1)
+        assert "task 'ship': TaskNotFound: run target 'shop_of_check.shop'" in lost.stdout
+        assert "task 'tell': TaskNotFound: run target 'no.x'" in lost.stdout
+
+    def test_a_target_that_is_not_allowed_is_refused(self, shop, triggers, plugins):
+        plugins.allow_targets("mail.*")
+
+        refused = triggers("check", f"{shop}:STEPS")
+
+        assert refused.exit_code == 1
+        assert "the target 'shop_of_check.ship' may not be run here" in refused.stderr
+
+    def test_a_directive_that_nobody_claims_is_complained_of(self, shop, triggers):
+        checked = triggers("check", f"{shop}:ODD")
+
+        assert checked.exit_code == 1
+        assert "nobody here knows the directive 'timeout'" in checked.stdout
+        assert "x-team" not in checked.stdout
+
+
+class TestJson:
+    pytestmark = in_memory
+
+    def test_what_is_a_table_for_people_is_json_for_programs(self, failed, triggers):
+        (session,) = json.loads(triggers("sessions", "--json").stdout)
+        runners = json.loads(triggers("runners", "--json").stdout)
+        recovered = json.loads(triggers("recover", "--once", "--json").stdout)
+
+        assert session == {"session": "s", "manager": "tested", "instances": {"failed": 1}}
+        assert [line["name"] for line in runners] == ["held", "threading"]
+        assert recovered == {"dispatched": [], "rerun": [], "failed": [], "errors": []}

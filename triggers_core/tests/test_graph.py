@@ -170,7 +170,7 @@ WARNINGS = {
     "an unknown runner": (
         {"t_a": {"after": ["go"], "run": "x", "using": "held"}},
         "task 't_a': no task runner 'held' is installed here (installed: threading); "
-        "pip install triggers-held",
+        "install the distribution that registers it",
     ),
     "a misspelt runner": (
         {"t_a": {"after": ["go"], "run": "x", "using": "thraeding"}},

@@ -330,7 +330,7 @@ class TestRunners:
 
         assert str(raised.value) == (
             "no task runner 'pigeon' is registered (registered: here), "
-            "asked for by task 't_pay'; pip install triggers-pigeon"
+            "asked for by task 't_pay'; install the distribution that registers it"
         )
 
     def test_where_another_was_meant_nothing_is_said_to_be_installed(self, plugins):

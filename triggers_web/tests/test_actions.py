@@ -33,7 +33,7 @@ def forms(client, name):
 
 def send(client, action, name, **fields):
     key = re.search(f'name="{FORM_FIELD}" value="(\\w+)"', client.get("/").text)[1]
-    hidden = {FORM_FIELD: key, "session": "permit 7", "name": name}
+    hidden = {FORM_FIELD: key, "session": "permit 7", "name": name, "sure": "on"}
     return client.post(f"/{action}", data={**hidden, **fields})
 
 
@@ -156,3 +156,19 @@ def test_a_hostile_reason_is_text(logged_in, permit):
     for page in (address("t_advise#0"), "/session?uid=permit+7"):
         assert "<script>alert" not in logged_in.get(page).text
         assert "<b>" not in logged_in.get(page).text
+
+
+@pytest.mark.parametrize(("action", "name"), [("skip", "t_close#0"), ("abandon", "t_advise#0")])
+def test_what_cannot_be_taken_back_is_asked_for_first(logged_in, permit, action, name):
+    before = permit.instance(name)
+    form = seen(logged_in, name).partition(f'action="{action}">')[2].partition("</form>")[0]
+
+    key = re.search(f'name="{FORM_FIELD}" value="(\\w+)"', logged_in.get("/").text)[1]
+    fields = {FORM_FIELD: key, "session": "permit 7", "name": name, "reason": "a slip"}
+    unsure = logged_in.post(f"/{action}", data=fields)
+
+    assert '<input type="checkbox" name="sure" required>' in form
+    assert '<button class="do final">' in form
+    assert unsure.status_code == 400
+    assert "mark that you are sure" in html.unescape(unsure.text)
+    assert permit.instance(name) == before

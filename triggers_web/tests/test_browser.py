@@ -197,6 +197,9 @@ def test_a_person_who_has_the_token_gives_up_what_waits(start, page, failed):
     page.get_by_label("Reason").fill("nobody reads them")
     page.get_by_label("By").fill("Ada")
     page.get_by_role("button", name="Abandon").click()
+    expect(page.get_by_label("I am sure")).to_be_focused()  # and whether it is meant
+    page.get_by_label("I am sure").check()
+    page.get_by_role("button", name="Abandon").click()
 
     expect(page.locator("#facts .status")).to_have_text("abandoned", timeout=DEADLINE_MS)
     expect(page.locator("#why")).to_contain_text("by Ada: nobody reads them")

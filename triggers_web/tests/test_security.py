@@ -29,7 +29,7 @@ def form_key(client):
 
 
 def form(client, **fields):
-    return {**ACTION, FORM_FIELD: form_key(client), **fields}
+    return {**ACTION, FORM_FIELD: form_key(client), "sure": "on", **fields}
 
 
 @pytest.mark.parametrize("path", ["/login", "/logout", *PATHS])

@@ -12,6 +12,9 @@ from triggers_core.insight.diagnosis import Facts
 from triggers_core.rules.instance import Status
 from triggers_core.rules.kwargs import from_json
 
+SURE = "sure"
+"""The field that is marked before something is done for good."""
+
 Form = Mapping[str, str]
 """Field → what was typed."""
 
@@ -22,12 +25,14 @@ def replay(manager: TriggerManager, name: str, form: Form) -> TaskInstance:
 
 
 def skip(manager: TriggerManager, name: str, form: Form) -> TaskInstance:
+    _check_sure(form)
     cascade = "cascade" in form
     result = _object("the result", form.get("result", "")) if cascade else None
     return manager.skip_failed_instance(name, cascade=cascade, result=result, **_remark(form))
 
 
 def abandon(manager: TriggerManager, name: str, form: Form) -> TaskInstance:
+    _check_sure(form)
     return manager.abandon_instance(name, **_remark(form))
 
 
@@ -59,6 +64,12 @@ def offered(instance: TaskInstance, facts: Facts) -> tuple[str, ...]:
         "abandon": waits or instance.status is Status.SCHEDULED,
     }
     return tuple(action for action in ACTIONS if can[action])
+
+
+def _check_sure(form: Form) -> None:
+    """Browsers ask for the mark by themselves; whatever else sends the form must have it too."""
+    if SURE not in form:
+        raise InvalidKwargs("this cannot be taken back: mark that you are sure, and send it again")
 
 
 def _remark(form: Form) -> dict[str, Any]:

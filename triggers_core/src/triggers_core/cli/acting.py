@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,10 +17,10 @@ from triggers_core.cli.options import (
     manager_at,
     parsed,
 )
-from triggers_core.cli.terminal import (
-    warn,
-)
-from triggers_core.rules.names import did_you_mean
+from triggers_core.cli.terminal import fail, notices_shown
+from triggers_core.engine.dispatch import select_runner
+from triggers_core.manager import TriggerManager
+from triggers_core.rules import join
 
 
 def fire(
@@ -30,19 +30,46 @@ def fire(
     storage: StorageOption = None,
     kwargs: KwargsOption = "{}",
     event_id: Annotated[str | None, typer.Option(help="Idempotency key.")] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Though a task cannot be started from here.")
+    ] = False,
 ) -> None:
     """Fire a trigger into a session.
 
-    Example: triggers fire case-891 fee_paid --kwargs '{"euros": 40}'
+    Where it may start tasks that this process cannot send to their runner, nothing is recorded:
+    --import the application's module, as the application's own processes do.
+
+    Examples:
+
+        triggers fire case-891 fee_paid --kwargs '{"euros": 40}'
+
+        triggers --import shop.celery fire case-891 fee_paid --event-id mail-7
     """
     manager = manager_at(context.obj, storage, session)
-    configuration = manager.configuration()
-    outcome = manager.fire(trigger, parsed("--kwargs", kwargs), event_id=event_id)
+    fired = parsed("--kwargs", kwargs)
+    if not anyway:
+        _check_can_start(manager, trigger)
+    with notices_shown():
+        outcome = manager.fire(trigger, fired, event_id=event_id)
     typer.echo(json.dumps(outcome.to_dict(), indent=2))
-    if not configuration.tasks_with(trigger):
-        known = {name for task in configuration.values() for name in task.triggers}
-        advice = did_you_mean(trigger, known)
-        warn(f"it is recorded, but no task waits for {trigger!r}{advice and f'; {advice}'}")
+
+
+def _check_can_start(manager: TriggerManager, trigger: str) -> None:
+    """Exit with an error if a task that names the trigger cannot be started from here."""
+    configuration = manager.configuration()
+    for task in configuration.tasks_with(trigger):
+        instance = join.make(
+            manager.session_uid, task, configuration.digest, 0, {}, at=manager.storage.now()
+        )
+        try:
+            runner: Any = select_runner(manager, instance)
+            runner.resolve(manager, instance)
+        except (Exception, SystemExit) as error:  # whatever a module raises while it is imported
+            fail(
+                f"nothing was recorded: task {task.name!r} cannot be started from here "
+                f"({error}); --import the application's module, or record it --anyway, and let "
+                "`triggers recover` send it where the application is"
+            )
 
 
 def replay(

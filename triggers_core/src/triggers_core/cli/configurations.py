@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,20 +12,22 @@ from triggers_core.cli.options import (
     ConfigurationArgument,
     StorageOption,
     complete_session,
-    parsed,
+    configuration_at,
     viewer_at,
 )
 from triggers_core.cli.terminal import (
     as_svg,
     how_many,
     out,
+    plain,
 )
 from triggers_core.insight.graph import to_dot, to_mermaid
 from triggers_core.insight.lint import lint
 from triggers_core.insight.viewing import facts_of
 from triggers_core.manager import TriggerManager
 from triggers_core.plugins.in_use import Plugins
-from triggers_core.rules.config import Configuration, NotesUnclaimed, ValidateDirective
+from triggers_core.rules.config import Configuration, NotesUnclaimed
+from triggers_core.storage.memory import MemoryStorage
 
 
 class Picture(str, Enum):
@@ -37,32 +38,44 @@ class Picture(str, Enum):
     SVG = "svg"
 
 
-def check(context: typer.Context, configuration: ConfigurationArgument) -> None:
-    """Check a configuration file; exit with 1 if it is wrong, or likely to be.
+def check(
+    context: typer.Context,
+    configuration: ConfigurationArgument,
+    resolve: Annotated[
+        bool, typer.Option("--resolve", help="Also import what the tasks run.")
+    ] = False,
+) -> None:
+    """Check a configuration; exit with 1 if it is wrong, or likely to be.
 
-    Example: triggers check permits.json
+    Examples:
+
+        triggers check permits.json
+
+        triggers --import shop.celery check shop.steps:STEPS --resolve
     """
-    validate = NotesUnclaimed(context.obj.validate_directive)
-    parsed = _configuration(configuration, validate)
-    for task in parsed.values():
-        context.obj.check_target(task.run, f"task {task.name!r}")
+    plugins: Plugins = context.obj
+    validate = NotesUnclaimed(plugins.validate_directive)
+    checked = Configuration.parse(configuration_at(configuration), validate)
+    for task in checked.values():
+        plugins.check_target(task.run, f"task {task.name!r}")
     warnings = lint(
-        parsed,
-        known_runners=context.obj.runners.names(),
-        default_runner=_default(context.obj),
+        checked,
+        known_runners=plugins.runners.names(),
+        default_runner=_default(plugins),
         unclaimed=validate.found,
     )
+    warnings += _unresolved(plugins, checked) if resolve else []
     for warning in warnings:
-        out().print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
+        out().print(f"[yellow]warning:[/] {escape(plain(warning))}", soft_wrap=True)
     if warnings:
         raise typer.Exit(1)
-    out().print(f"[green]{how_many(len(parsed), 'task')}, nothing to complain of[/]")
+    out().print(f"[green]{how_many(len(checked), 'task')}, nothing to complain of[/]")
 
 
 def graph(
     context: typer.Context,
     configuration: Annotated[
-        Path | None, typer.Argument(help="A JSON file.", exists=True, dir_okay=False)
+        str | None, typer.Argument(help="A JSON file, or module:NAME.")
     ] = None,
     session: Annotated[
         str | None,
@@ -80,10 +93,11 @@ def graph(
         triggers graph --session case-891 --format svg > case-891.svg
     """
     if (configuration is None) == (session is None):
-        raise typer.BadParameter("name a configuration file or a --session, one of the two")
+        raise typer.BadParameter("name a configuration or a --session, one of the two")
     draw = to_mermaid if form is Picture.MERMAID else to_dot
     if configuration is not None:
-        text = draw(_configuration(configuration, context.obj.validate_directive))
+        written = configuration_at(configuration)
+        text = draw(Configuration.parse(written, context.obj.validate_directive))
     else:
         facts = facts_of(viewer_at(context.obj, storage, str(session)))
         text = draw(facts.configuration, facts.instances, fired=facts.fired)
@@ -96,5 +110,13 @@ def _default(plugins: Plugins) -> str | None:
     return None if chooses else TriggerManager.default_task_runner_name
 
 
-def _configuration(path: Path, validate: ValidateDirective) -> Configuration:
-    return Configuration.parse(parsed(str(path), path.read_bytes()), validate)
+def _unresolved(plugins: Plugins, configuration: Configuration) -> list[str]:
+    """Return a complaint for each target that leads to no task in this process."""
+    manager = TriggerManager("check", storage=MemoryStorage(), plugins=plugins)
+    complaints = []
+    for task in configuration.values():
+        try:
+            plugins.hook.triggers_resolve_task(manager=manager, target=task.run)
+        except (Exception, SystemExit) as error:  # whatever a module raises while it is imported
+            complaints.append(f"task {task.name!r}: {type(error).__name__}: {error}")
+    return complaints

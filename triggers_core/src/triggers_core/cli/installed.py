@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from triggers_core.cli.terminal import (
-    out,
-)
+from triggers_core.cli.options import JsonOption
+from triggers_core.cli.terminal import out
 
 
-def runners(context: typer.Context) -> None:
+def runners(context: typer.Context, as_json: JsonOption = False) -> None:
     """List the installed task runners, a broken one with the reason.
 
     Example: triggers runners
     """
+    if as_json:
+        typer.echo(json.dumps([asdict(line) for line in context.obj.runners.listing()], indent=2))
+        return
     table = Table("name", "distribution", "version", "state")
     for line in context.obj.runners.listing():
         state = "[green]ready[/]" if line.problem is None else f"[red]{escape(line.problem)}[/]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
@@ -12,14 +13,14 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from triggers_core.cli.options import StorageOption, open_storage
+from triggers_core.cli.options import JsonOption, StorageOption, open_storage
 from triggers_core.cli.terminal import (
     err,
     how_many,
     out,
     stopped_by_signals,
 )
-from triggers_core.recovery import DEFAULT_INTERVAL, recover_once, run_forever
+from triggers_core.recovery import DEFAULT_INTERVAL, Recovered, recover_once, run_forever
 from triggers_core.rules.instance import ACTIVE, Status, TaskInstance
 from triggers_core.storage.base import DEFAULT_ALIAS, SessionReader, Storage
 
@@ -36,6 +37,7 @@ def recover(
         float, typer.Option(help="Seconds between two passes.", min=0.1)
     ] = DEFAULT_INTERVAL,
     once: Annotated[bool, typer.Option("--once", help="Make one pass and stop.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Send again what lost its message, and take over what lost its worker.
 
@@ -56,6 +58,15 @@ def recover(
             run_forever(opened, plugins=context.obj, interval=interval, stop=stop)
         return
     recovered = recover_once(opened, plugins=context.obj)
+    if as_json:
+        typer.echo(json.dumps(asdict(recovered), indent=2))
+    else:
+        _print_recovered(recovered)
+    if recovered.errors:
+        raise typer.Exit(1)
+
+
+def _print_recovered(recovered: Recovered) -> None:
     if not recovered.count:
         typer.echo("nothing was lost")
         return
@@ -64,8 +75,6 @@ def recover(
         for session_uid, instance_name in found:
             table.add_row(what, escape(session_uid), escape(instance_name))
     out().print(table)
-    if recovered.errors:
-        raise typer.Exit(1)
 
 
 def gc(

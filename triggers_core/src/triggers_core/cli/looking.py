@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from triggers_core.cli.options import (
     SessionArgument,
     StorageOption,
     complete_task,
-    open_storage,
+    storage_at,
     viewer_at,
 )
 from triggers_core.cli.terminal import (
@@ -28,6 +29,7 @@ from triggers_core.cli.terminal import (
 from triggers_core.insight.diagnosis import explain
 from triggers_core.insight.viewing import facts_of
 from triggers_core.rules.instance import ACTIVE, Status, TaskInstance
+from triggers_core.storage.base import Storage
 
 DEFAULT_SESSIONS = 50
 """Lines of ``triggers sessions``."""
@@ -40,23 +42,43 @@ def sessions(
         list[Status] | None, typer.Option(help="Only those with an instance that stands so.")
     ] = None,
     limit: Annotated[int, typer.Option(help="Lines at most.", min=1)] = DEFAULT_SESSIONS,
+    as_json: JsonOption = False,
 ) -> None:
     """List sessions, oldest first, with how many instances stand where.
 
     Example: triggers sessions --status failed
     """
-    opened = open_storage(context.obj, storage)
+    found = _counted(storage_at(context.obj, storage), status, limit + 1)
+    if as_json:
+        typer.echo(json.dumps([_session_as_json(*each) for each in found[:limit]], indent=2))
+        return
     table = Table(Column("session", overflow="fold"), "manager", "instances")
-    for session_uid, manager_name in opened.sessions():
-        with opened.read(session_uid) as reader:
+    for session_uid, manager_name, instances in found[:limit]:
+        table.add_row(escape(session_uid), escape(manager_name), coloured_counts(instances))
+    if len(found) > limit:
+        table.caption = f"the first {limit}; --limit shows more"
+    out().print(table)
+
+
+def _counted(
+    storage: Storage, status: list[Status] | None, most: int
+) -> list[tuple[str, str, list[TaskInstance]]]:
+    found: list[tuple[str, str, list[TaskInstance]]] = []
+    for session_uid, manager_name in storage.sessions():
+        with storage.read(session_uid) as reader:
             if status and not reader.instances(statuses=status):
                 continue
-            found = reader.instances()
-        if table.row_count == limit:
-            table.caption = f"the first {limit}; --limit shows more"
+            found.append((session_uid, manager_name, reader.instances()))
+        if len(found) == most:
             break
-        table.add_row(escape(session_uid), escape(manager_name), coloured_counts(found))
-    out().print(table)
+    return found
+
+
+def _session_as_json(
+    session_uid: str, manager_name: str, instances: list[TaskInstance]
+) -> dict[str, Any]:
+    counts = Counter(instance.status.value for instance in instances)
+    return {"session": session_uid, "manager": manager_name, "instances": counts}
 
 
 def show(

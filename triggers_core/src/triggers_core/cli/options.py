@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from triggers_core.errors import StorageNotFound, TriggersError
+from triggers_core.errors import StorageError, StorageNotFound, TriggersError
 from triggers_core.insight.viewing import manager_of, viewer_of
 from triggers_core.manager import TriggerManager
 from triggers_core.plugins.in_use import STORAGE_VARIABLE, Plugins, default_plugins
@@ -87,7 +87,7 @@ ByOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 KwargsOption = Annotated[str, typer.Option(help="Kwargs, as a JSON object.")]
 ConfigurationArgument = Annotated[
-    Path, typer.Argument(help="A JSON file: task name → directives.", exists=True, dir_okay=False)
+    str, typer.Argument(help="A JSON file: task name → directives; or module:NAME.")
 ]
 
 
@@ -116,14 +116,26 @@ def open_storage(plugins: Plugins, url: str | None, alias: str = DEFAULT_ALIAS) 
         ) from error
 
 
+def storage_at(plugins: Plugins, url: str | None) -> Storage:
+    """Return the storage as :func:`open_storage` does, to look at.
+
+    Raises:
+        StorageError: there is no such store yet.
+    """
+    opened = open_storage(plugins, url)
+    if not opened.exists():
+        raise StorageError(f"{opened!r}: there is no such store yet; is it named rightly?")
+    return opened
+
+
 def manager_at(plugins: Plugins, url: str | None, session_uid: str) -> TriggerManager:
     """Return the session's own manager, to act with. Raises as :func:`manager_of` does."""
     return manager_of(plugins, open_storage(plugins, url), session_uid)
 
 
 def viewer_at(plugins: Plugins, url: str | None, session_uid: str) -> TriggerManager:
-    """Return a manager to look with. Raises as :func:`viewer_of` does."""
-    return viewer_of(plugins, open_storage(plugins, url), session_uid)
+    """Return a manager to look with. Raises as :func:`viewer_of` and :func:`storage_at` do."""
+    return viewer_of(plugins, storage_at(plugins, url), session_uid)
 
 
 def configuration_at(source: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from triggers_core.engine import notices
 from triggers_core.errors import DispatchError, TriggersError
 from triggers_core.insight.diagnosis import Finding, lasted, moment, note, span, waits_of
 from triggers_core.manager import TriggerManager
@@ -68,6 +70,24 @@ def clear_errors() -> Iterator[None]:
         yield
     except TriggersError as error:
         fail(str(error), RECORDED_BUT_NOT_SENT if isinstance(error, DispatchError) else 1)
+
+
+class _Notices(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        warn(record.getMessage())
+
+
+@contextmanager
+def notices_shown() -> Iterator[None]:
+    """Print what the engine says of likely mistakes, as warnings of the command."""
+    logger, handler = logging.getLogger(notices.__name__), _Notices()
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.propagate = True
+        logger.removeHandler(handler)
 
 
 @contextmanager

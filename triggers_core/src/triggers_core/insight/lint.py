@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
 from triggers_core.rules.config import Configuration, unclaimed_text
-from triggers_core.rules.names import did_you_mean
+from triggers_core.rules.names import runner_advice
 
 _SAME_BUT_A_LETTER = 0.9
 _WITHOUT_DIGITS = dict.fromkeys(map(ord, "0123456789"))
@@ -124,5 +124,5 @@ def _unknown_runners(
             f"task {task.name!r}: no task runner {needed!r}"
             f"{'' if task.using else ', the default,'} is installed here "
             f"(installed: {', '.join(sorted(known_runners)) or 'none'}); "
-            f"{did_you_mean(needed, known_runners) or f'pip install triggers-{needed}'}"
+            f"{runner_advice(needed, known_runners)}"
         )

@@ -29,7 +29,7 @@ from triggers_core.hookspecs import PROJECT_NAME
 from triggers_core.manager import TriggerManager
 from triggers_core.plugins.core_hooks import CoreHooks
 from triggers_core.plugins.registry import Registry
-from triggers_core.rules.names import did_you_mean
+from triggers_core.rules.names import runner_advice
 from triggers_core.runner import BaseTaskRunner
 from triggers_core.storage.base import DEFAULT_ALIAS, Storage
 
@@ -38,6 +38,9 @@ STORAGE_VARIABLE = "TRIGGERS_STORAGE"
 
 TARGETS_VARIABLE = "TRIGGERS_ALLOWED_TARGETS"
 """The environment variable with the patterns of the ``run`` targets that are allowed."""
+
+_SAME_SCHEMES = {"postgres": "postgresql", "sqlite3": "sqlite"}
+"""Scheme, as some write it → the one that is registered."""
 
 OBSERVERS = (
     "triggers_fired",
@@ -190,7 +193,7 @@ class Plugins:
         nothing."""
         if name not in self.runners.names():
             whose = f", asked for by {asked_by}" if asked_by else ""
-            advice = did_you_mean(name, self.runners.names()) or f"pip install triggers-{name}"
+            advice = runner_advice(name, self.runners.names())
             self.runners.load(name, f"{whose}; {advice}")
 
     def allow_targets(self, *patterns: str) -> None:
@@ -255,15 +258,18 @@ class Plugins:
                 )
 
     def open_storage(self, url: str, *, alias: str = DEFAULT_ALIAS) -> Storage:
-        """Return a new storage at a URL, by the class registered for its scheme.
+        """Return a new storage at a URL, by the class registered for its scheme. ``postgres://``
+        and ``postgresql+psycopg://`` are ``postgresql://``.
 
         Raises:
             StorageNotFound: no storage class is registered for the scheme.
             StorageError: the class does not understand the URL.
         """
-        scheme = url.partition(":")[0]
-        advice = "; pip install triggers-postgres" if scheme.startswith("postgres") else ""
-        return self.storages.load(scheme, advice).from_url(url, alias=alias)
+        written, colon, rest = url.partition(":")
+        scheme, _, _driver = written.partition("+")  # as SQLAlchemy's name one
+        scheme = _SAME_SCHEMES.get(scheme, scheme)
+        advice = "; pip install triggers-postgres" if scheme == "postgresql" else ""
+        return self.storages.load(scheme, advice).from_url(f"{scheme}{colon}{rest}", alias=alias)
 
     @property
     def is_observed(self) -> bool:

@@ -12,6 +12,10 @@ MAX_NAME_LENGTH = 255
 """Characters. The longest name that every supported database can index."""
 
 
+_RUNNERS_TO_INSTALL = ("celery", "threading")
+"""Those that this project publishes, as triggers-NAME."""
+
+
 class _Shown(reprlib.Repr):
     def __init__(self) -> None:
         super().__init__()
@@ -36,6 +40,14 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
 
     alike = get_close_matches(name, known, n=1)
     return f"did you mean {alike[0]!r}?" if alike else ""
+
+
+def runner_advice(name: str, known: Collection[str]) -> str:
+    """Return what to do about a task runner that is not installed. No package is made up for a name
+    that nobody here has heard of."""
+    if name in _RUNNERS_TO_INSTALL:
+        return f"pip install triggers-{name}"
+    return did_you_mean(name, known) or "install the distribution that registers it"
 
 
 def check_name(name: Any, kind: str) -> str:

@@ -221,6 +221,11 @@ class Storage(ABC):
     def close(self) -> None:
         """Release connections and files. The storage opens them again when it is used again."""
 
+    def exists(self) -> bool:
+        """Return whether there is a store to look at; True where that cannot be told. It is for
+        people, who may have misspelt where it is: a change makes one that is missing."""
+        return True
+
     def now(self) -> float:
         """Return the time by this storage's clock, in seconds since the epoch, UTC."""
         return time.time()

@@ -76,6 +76,9 @@ class SqliteStorage(Storage):
         self._renew()
         call_at_fork(self)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
+
     def _renew(self) -> None:
         # A file's lock is looked at again and again; among threads this one hands over at once.
         self._write_lock = threading.Lock()
@@ -135,6 +138,9 @@ class SqliteStorage(Storage):
 
     def close(self) -> None:
         self._connections.close()
+
+    def exists(self) -> bool:
+        return not self._is_missing()
 
     def before_fork(self) -> None:
         self._connections.rest()
