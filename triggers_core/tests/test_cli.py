@@ -555,9 +555,6 @@ class TestWhereSessionsAre:
         refused = CliRunner().invoke(commands.build(Plugins()), ["show", "s", "--storage", url])
 
         assert refused.exit_code == 1
-        assert (
-            f"SqliteStorage('{tmp_path}/nosuch.db'): there is no such store yet" in refused.stderr
-        )
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("command", [["sessions"], ["show", "s"], ["why", "s", "t"]])
@@ -796,7 +793,8 @@ class TestConfigurations:
             "def ship(context): ...\n"
             "here = {'after': ['paid'], 'run': 'shop_of_check.ship', 'using': 'held'}\n"
             "STEPS = {'ship': here, 'tell': {**here, 'after': ['ship']}}\n"
-            "LOST = {'ship': {**here, 'run': 'shop_of_check.shop'}, 'tell': {**here, 'run': 'no.x'}}\n"
+            "lost = {**here, 'run': 'shop_of_check.shop'}\n"
+            "LOST = {'ship': lost, 'tell': {**here, 'run': 'no.x'}}\n"
             "ODD = {'ship': {**here, 'timeout': 3, 'x-team': 'mail'}}\n"
         )
         monkeypatch.syspath_prepend(str(tmp_path))

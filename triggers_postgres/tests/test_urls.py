@@ -8,10 +8,10 @@ from triggers_postgres import PostgresStorage
 ADDRESS = "postgres@127.0.0.1:5432/test?schema=named_by_url"
 
 
-@pytest.mark.parametrize(
-    "scheme",
-    ["postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2", "postgres+pg8000"],
-)
+SCHEMES = ["postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2"]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_each_way_to_write_the_scheme_is_understood(scheme):
     storage = Plugins().open_storage(f"{scheme}://{ADDRESS}")
 
