@@ -39,7 +39,7 @@ def assess(context: TaskContext) -> dict[str, str]:
 
 @trigger_task
 def remind(context: TaskContext) -> dict[str, str]:
-    return {"missing": ", ".join(s for s in SECTIONS if s not in context.trigger_kwargs)}
+    return {"missing": ", ".join(s for s in SECTIONS if s not in context.taken)}
 
 
 @trigger_task
