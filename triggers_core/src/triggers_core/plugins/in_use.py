@@ -10,8 +10,7 @@ import inspect
 import logging
 import os
 import threading
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import pluggy
@@ -28,7 +27,8 @@ from triggers_core.errors import (
 from triggers_core.hookspecs import PROJECT_NAME
 from triggers_core.manager import TriggerManager
 from triggers_core.plugins.core_hooks import CoreHooks
-from triggers_core.plugins.registry import Registry
+from triggers_core.plugins.entry_points import Offer, installed
+from triggers_core.plugins.registry import Registration, Registry
 from triggers_core.rules.names import runner_advice
 from triggers_core.runner import BaseTaskRunner
 from triggers_core.storage.base import DEFAULT_ALIAS, Storage
@@ -50,7 +50,7 @@ OBSERVERS = (
     "triggers_settled",
 )
 
-NEVER_WRAPPED = (*OBSERVERS, "triggers_runners")
+NEVER_WRAPPED = (*OBSERVERS, "triggers_runners", "triggers_register_commands")
 """The hooks that are called one implementation at a time."""
 
 _logger = logging.getLogger(__name__)
@@ -61,9 +61,19 @@ class Plugins:
 
     Args:
         load_entry_points: False to know only what is registered in code.
+        skip_broken: True to leave out hook plugins that are installed and cannot be used, as the
+            command line does. An application may count on what they do, and gets an error.
+
+    Attributes:
+        left_out: the hook plugins that were left out, each with its problem.
+
+    Raises:
+        PluginError: a hook plugin that is installed cannot be used; the message names its
+            distribution.
     """
 
-    def __init__(self, *, load_entry_points: bool = True) -> None:
+    def __init__(self, *, load_entry_points: bool = True, skip_broken: bool = False) -> None:
+        self.left_out: list[Registration] = []
         self.runners: Registry[BaseTaskRunner] = Registry(
             "task runner",
             "triggers.runners",
@@ -94,8 +104,8 @@ class Plugins:
         self._pluggy = pluggy.PluginManager(PROJECT_NAME)
         self._pluggy.add_hookspecs(hookspecs)
         self._pluggy.register(CoreHooks(), "triggers-core")
-        if load_entry_points:
-            self._load_plugins()
+        for offer in installed("triggers.plugins") if load_entry_points else ():
+            self._load_plugin(offer, skip_broken)
 
     @property
     def hook(self) -> pluggy.HookRelay:
@@ -285,15 +295,30 @@ class Plugins:
 
         What one raises is logged with the plugin's name, and the next is called.
         """
-        for implementation in reversed(self._caller(observer).get_hookimpls()):
+        for plugin_name, error in self._failures(observer, arguments):
+            _logger.error(
+                "plugin %r failed in %s; nothing is undone by that",
+                plugin_name,
+                observer,
+                exc_info=error,
+            )
+
+    def register_commands(self, cli: Any) -> None:
+        """Have each plugin add its commands; one that fails is in :attr:`left_out`."""
+        for plugin_name, error in self._failures("triggers_register_commands", {"cli": cli}):
+            problem = f"its commands cannot be added: {type(error).__name__}: {error}"
+            self._leave_out(plugin_name, f"plugin {plugin_name!r}: {problem}")
+
+    def _failures(
+        self, hook_name: str, arguments: dict[str, Any]
+    ) -> Iterator[tuple[str, Exception]]:
+        """Call every implementation, the latest registered first; yield the plugin's name and the
+        error of each that fails."""
+        for implementation in reversed(self._caller(hook_name).get_hookimpls()):
             try:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
-            except Exception:
-                _logger.exception(
-                    "plugin %r failed in %s; nothing is undone by that",
-                    implementation.plugin_name,
-                    observer,
-                )
+            except Exception as error:
+                yield implementation.plugin_name, error
 
     def _caller(self, hook_name: str) -> pluggy.HookCaller:
         caller: pluggy.HookCaller = getattr(self._pluggy.hook, hook_name)
@@ -310,23 +335,31 @@ class Plugins:
                 f"{runner_class.__qualname__}() raised {type(error).__name__}: {error}"
             ) from error
 
-    def _load_plugins(self) -> None:
-        from importlib import metadata  # noqa: PLC0415 - slow to import, and used on demand
+    def _load_plugin(self, offer: Offer, skip_broken: bool) -> None:
+        try:
+            self._register_loaded(offer)
+        except PluginError as error:
+            if not skip_broken:
+                raise
+            self._leave_out(offer.name, str(error), offer.distribution, offer.version)
 
-        for entry_point in metadata.entry_points(group="triggers.plugins"):
-            distribution = entry_point.dist.name if entry_point.dist else "(unknown)"
-            try:
-                plugin = entry_point.load()
-            except (Exception, SystemExit) as error:
-                raise PluginError(
-                    f"plugin {entry_point.name!r}: the entry point {entry_point.value!r} of the "
-                    f"distribution {distribution} fails to import: "
-                    f"{type(error).__name__}: {error}"
-                ) from error
-            try:
-                self.register(plugin, entry_point.name)
-            except PluginError as error:
-                raise PluginError(f"the distribution {distribution}: {error}") from error
+    def _register_loaded(self, offer: Offer) -> None:
+        try:
+            plugin = offer.load()
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"plugin {offer.name!r}: the entry point {offer.value!r} of the distribution "
+                f"{offer.distribution} fails to import: {type(error).__name__}: {error}"
+            ) from error
+        try:
+            self.register(plugin, offer.name)
+        except PluginError as error:
+            raise PluginError(f"the distribution {offer.distribution}: {error}") from error
+
+    def _leave_out(
+        self, name: str, problem: str, distribution: str | None = None, version: str | None = None
+    ) -> None:
+        self.left_out.append(Registration(name, distribution, version, problem))
 
     def _implementations(self, hook_name: str, plugin: object) -> list[pluggy.HookImpl]:
         found = self._caller(hook_name).get_hookimpls()
@@ -368,10 +401,23 @@ class Plugins:
             self._running.pop(runner_name, None)
 
 
-@cache
+_defaults: list[Plugins] = []
+
+
 def default_plugins() -> Plugins:
-    """Return this process's plugins, built with all entry points at the first call."""
-    return Plugins()
+    """Return this process's plugins, built with all entry points at the first call.
+
+    Raises:
+        PluginError: a hook plugin that is installed cannot be used.
+    """
+    if not _defaults:
+        _defaults.append(Plugins())  # of two threads that come here at once, the first one's count
+    return _defaults[0]
+
+
+def use_by_default(plugins: Plugins) -> None:
+    """Make these the process's plugins. To be called before anybody asks for them."""
+    _defaults[:] = [plugins]
 
 
 offer_default(default_plugins)
