@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ from triggers_core.errors import (
     RunnerNotFound,
     StorageNotFound,
 )
+from triggers_core.forks import ProcessLock
 from triggers_core.hookspecs import PROJECT_NAME
 from triggers_core.manager import TriggerManager
 from triggers_core.plugins.core_hooks import CoreHooks
@@ -100,7 +100,7 @@ class Plugins:
         self._open: dict[str, Storage] = {}
         self._offered_runners: dict[str, list[str]] = {}
         self._is_observed = False
-        self._building = threading.RLock()  # a runner may be built from another
+        self._building = ProcessLock()
         self._pluggy = pluggy.PluginManager(PROJECT_NAME)
         self._pluggy.add_hookspecs(hookspecs)
         self._pluggy.register(CoreHooks(), "triggers-core")
@@ -181,7 +181,7 @@ class Plugins:
             RunnerNotFound: none is installed; the message says what is, and what to install.
             PluginError: it is installed, but registered wrongly or cannot be built.
         """
-        with self._building:
+        with self._building.lock:
             if name not in self._running:
                 self._running[name] = self._build_runner(name, asked_by)
             return self._running[name]
@@ -192,7 +192,7 @@ class Plugins:
         Raises:
             PluginError: it is no runner, or one of that name is in use already.
         """
-        with self._building:
+        with self._building.lock:
             name = getattr(runner, "name", None)
             if name in [*self._running]:
                 raise PluginError(f"a task runner {name!r} is in use already")
@@ -241,7 +241,7 @@ class Plugins:
         Raises:
             StorageNotFound: there is none; the message says how to name one.
         """
-        with self._building:
+        with self._building.lock:
             if alias not in self._open:
                 url = os.environ.get(STORAGE_VARIABLE)
                 if alias != DEFAULT_ALIAS or not url:
@@ -260,7 +260,7 @@ class Plugins:
         Raises:
             PluginError: another storage has the alias.
         """
-        with self._building:
+        with self._building.lock:
             if self._open.setdefault(storage.alias, storage) is not storage:
                 raise PluginError(
                     f"the storage alias {storage.alias!r} is taken by "
