@@ -6,7 +6,6 @@ One :class:`Plugins` holds them all, so that a test or an application can have i
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -18,17 +17,15 @@ from triggers_core import hookspecs
 from triggers_core.engine.extensions import offer_default
 from triggers_core.errors import (
     ConfigurationError,
-    ManagerNotFound,
     PluginError,
-    RunnerNotFound,
     StorageNotFound,
 )
 from triggers_core.forks import ProcessLock
 from triggers_core.hookspecs import PROJECT_NAME
-from triggers_core.manager import TriggerManager
+from triggers_core.plugins import kinds
 from triggers_core.plugins.core_hooks import CoreHooks
 from triggers_core.plugins.entry_points import Offer, installed
-from triggers_core.plugins.registry import Registration, Registry
+from triggers_core.plugins.registry import Registration
 from triggers_core.rules.names import runner_advice
 from triggers_core.runner import BaseTaskRunner
 from triggers_core.storage.base import DEFAULT_ALIAS, Storage
@@ -74,27 +71,9 @@ class Plugins:
 
     def __init__(self, *, load_entry_points: bool = True, skip_broken: bool = False) -> None:
         self.left_out: list[Registration] = []
-        self.runners: Registry[BaseTaskRunner] = Registry(
-            "task runner",
-            "triggers.runners",
-            _check_runner,
-            RunnerNotFound,
-            load_entry_points=load_entry_points,
-        )
-        self.managers: Registry[TriggerManager] = Registry(
-            "manager",
-            "triggers.managers",
-            _check_manager,
-            ManagerNotFound,
-            load_entry_points=load_entry_points,
-        )
-        self.storages: Registry[Storage] = Registry(
-            "storage",
-            "triggers.storages",
-            _check_storage,
-            StorageNotFound,
-            load_entry_points=load_entry_points,
-        )
+        self.runners = kinds.runners(load_entry_points=load_entry_points)
+        self.managers = kinds.managers(load_entry_points=load_entry_points)
+        self.storages = kinds.storages(load_entry_points=load_entry_points)
         self._allowed_targets = _patterns(os.environ.get(TARGETS_VARIABLE, ""))
         self._running: dict[str, BaseTaskRunner] = {}
         self._open: dict[str, Storage] = {}
@@ -425,33 +404,3 @@ offer_default(default_plugins)
 
 def _patterns(text: str) -> tuple[str, ...]:
     return tuple(pattern.strip() for pattern in text.split(",") if pattern.strip())
-
-
-def _check_runner(offered: object) -> type[BaseTaskRunner]:
-    if isinstance(offered, type) and issubclass(offered, BaseTaskRunner):
-        if offered.__abstractmethods__:
-            raise TypeError("expected a class that defines run(self, manager, task_instance)")
-        try:
-            inspect.signature(offered.run).bind(None, manager=None, task_instance=None)
-        except (TypeError, ValueError) as error:
-            raise TypeError(
-                "expected a run(self, manager, task_instance) with these very names, as it is "
-                f"called with keywords ({error})"
-            ) from None
-        return offered
-    raise TypeError("expected a subclass of triggers_core.BaseTaskRunner")
-
-
-def _check_storage(offered: object) -> type[Storage]:
-    if isinstance(offered, type) and issubclass(offered, Storage):
-        if offered.__abstractmethods__:
-            missing = ", ".join(sorted(offered.__abstractmethods__))
-            raise TypeError(f"expected a class that defines {missing}")
-        return offered
-    raise TypeError("expected a subclass of triggers_core.Storage")
-
-
-def _check_manager(offered: object) -> type[TriggerManager]:
-    if isinstance(offered, type) and issubclass(offered, TriggerManager):
-        return offered
-    raise TypeError("expected a subclass of triggers_core.TriggerManager")
