@@ -42,7 +42,7 @@ def subjects(scale: Scale) -> Iterator[Subject]:
         seconds=8,
         unit="ms",
     )
-    yield weight("distributions installed", "", len, Target(at_most=2))
+    yield weight("distributions installed", "", len, Target(at_most=4))
     yield weight("their size", "MB", lambda names: sum(map(size, names)) / MEGABYTE, None)
 
 

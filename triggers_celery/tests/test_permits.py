@@ -1,13 +1,11 @@
-"""A log of real building permits, replayed by workers on a broker, ends as the rules demand.
+"""A log of permits, replayed by workers on a broker, ends as the rules demand.
 
 What they demand is computed by another storage and another runner: memory and threads.
 """
 
 import csv
 import json
-import os
 from itertools import zip_longest
-from pathlib import Path
 
 import pytest
 
@@ -15,8 +13,7 @@ from triggers_core import MemoryStorage, Plugins, TriggerManager, hookimpl
 from triggers_core.task import FunctionTask
 from triggers_threading import ThreadingTaskRunner
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
-SESSIONS = 300
+MOST_SESSIONS = 300
 
 
 class InMemory(TriggerManager):
@@ -25,19 +22,18 @@ class InMemory(TriggerManager):
 
 
 @pytest.fixture(scope="module")
-def log():
+def log(permit_log):
     """Session uid → the triggers of its permit with their kwargs, in the order of the file."""
     sessions = {}
-    with opened("permits.csv") as file:
+    with (permit_log / "permits.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             sessions.setdefault(row.pop("session"), []).append((row.pop("trigger"), row))
-    return dict(list(sessions.items())[:SESSIONS])
+    return dict(list(sessions.items())[:MOST_SESSIONS])
 
 
 @pytest.fixture(scope="module")
-def configuration():
-    with opened("permits.json") as file:
-        return json.load(file)
+def configuration(permit_log):
+    return json.loads((permit_log / "permits.json").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +60,6 @@ def expected(log, configuration, load_orders):
             runner.join_all(60)
         found[uid] = described(manager)
     return found
-
-
-def opened(name):
-    if not (DATA / name).exists():
-        message = f"the permit log is not here: {DATA / name}"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
-    return (DATA / name).open(newline="")
 
 
 def test_f9_the_permit_log_ends_alike_on_workers_and_in_memory(

@@ -1,4 +1,4 @@
-"""The core's rooms import downwards only, and the core needs nothing but pluggy.
+"""The core's rooms import downwards only, and the core needs pluggy and importlib-metadata alone.
 
 The order itself stands in the workspace's pyproject.toml, as contracts of import-linter.
 """
@@ -19,6 +19,7 @@ import triggers_core
 PACKAGE = Path(triggers_core.__file__).parent
 CONTRACTS = Path(__file__).parents[2] / "pyproject.toml"
 EXTRA = {"typer", "rich"}
+ON_DEMAND = {("triggers_core.plugins.entry_points", "importlib_metadata")}
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_a_module_without_a_place_in_the_order_is_found(copy):
     assert "triggers_core.helpers" in checked.stdout
 
 
-def test_only_what_needs_an_extra_imports_more_than_pluggy_and_the_standard_library():
+def test_only_what_needs_an_extra_imports_more_than_the_core_requires():
     graph = grimp.build_graph(
         "triggers_core",
         include_external_packages=True,
@@ -108,18 +109,36 @@ def test_only_what_needs_an_extra_imports_more_than_pluggy_and_the_standard_libr
 
     command_line = {each for each in imported if each[0].startswith("triggers_core.cli.")}
     testing = {each for each in imported if each[0] == "triggers_core.testing"}
-    assert {package for _, package in imported - command_line - testing} == {"pluggy"}
-    assert {package for _, package in command_line} == EXTRA
+    always = imported - command_line - testing - ON_DEMAND
+    assert {package for _, package in always} == {"pluggy"}
+    assert {package for _, package in command_line} == {*EXTRA, "importlib_metadata"}
 
 
-def test_the_distribution_requires_pluggy_alone():
+def test_the_distribution_requires_pluggy_and_importlib_metadata_alone():
     required = [line for line in metadata.requires("triggers-core") if "extra ==" not in line]
 
-    assert [re.match(r"[\w.-]+", line).group() for line in required] == ["pluggy"]
+    names = {re.match(r"[\w.-]+", line).group() for line in required}
+    assert names == {"pluggy", "importlib-metadata"}
+
+
+@pytest.mark.parametrize("package", ["triggers_core", "triggers_conformance"])
+def test_entry_points_are_read_in_one_place(package):
+    """Not by the standard library's own copy, which differs from Python to Python."""
+    graph = grimp.build_graph(package, include_external_packages=True, cache_dir=None)
+    readers = {
+        module
+        for module in graph.modules
+        for line in graph.find_modules_directly_imported_by(module)
+        if line == "importlib"
+        for detail in graph.get_import_details(importer=module, imported=line)
+        if "metadata" in detail["line_contents"]
+    }
+
+    assert readers == set()
 
 
 def test_importing_the_core_loads_pluggy_and_the_standard_library_alone():
-    """No runner, no Celery, no SQL driver but sqlite3, no command line."""
+    """No runner, no Celery, no SQL driver but sqlite3, no command line, no entry points."""
     probe = (
         "import json, sys; before = set(sys.modules); import triggers_core; "
         "print(json.dumps(sorted(set(sys.modules) - before)))"

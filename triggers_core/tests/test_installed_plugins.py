@@ -20,6 +20,7 @@ RUNNERS, MANAGERS, STORAGES, PLUGINS = (
     "triggers.storages",
     "triggers.plugins",
 )
+TRIGGERS = Path(sys.executable).with_name("triggers")
 
 
 @dataclass(frozen=True)
@@ -566,18 +567,106 @@ except PluginError as error:
 
 
 @pytest.mark.parametrize("name", HOOK_SOURCES)
-def test_the_command_line_says_so_in_one_line(hook_plugins, name):
-    ran = run(hook_plugins[name], Path(sys.executable).with_name("triggers"), "runners")
+def test_a_command_goes_on_without_it_and_says_so_in_one_line(hook_plugins, name):
+    ran = run(hook_plugins[name], TRIGGERS, "runners", COLUMNS="400")
 
-    assert ran.returncode == 1
-    assert ran.stdout == ""
-    assert re.fullmatch(f"error: {HOOK_SOURCES[name][1]}\n", ran.stderr), ran.stderr
+    assert ran.returncode == 0
+    assert "threading" in ran.stdout
+    assert re.fullmatch(f"warning: left out: {HOOK_SOURCES[name][1]}\n", ran.stderr), ran.stderr
+
+
+@pytest.mark.parametrize("name", HOOK_SOURCES)
+def test_the_command_line_lists_it_with_the_reason(hook_plugins, name):
+    ran = run(hook_plugins[name], TRIGGERS, "plugins", COLUMNS="400")
+
+    assert re.search(f"│ hooks +│ +│ {HOOK_SOURCES[name][1]} +│", ran.stdout), ran.stdout
+    assert re.search(r"│ triggers-core +│ triggers_.* +│ ready +│", ran.stdout)
+
+
+def test_what_the_application_registers_is_known_though_a_plugin_is_broken(hook_plugins, tmp_path):
+    (tmp_path / "acme_app.py").write_text(
+        "from triggers_core import MemoryStorage, default_plugins\n"
+        "default_plugins().add_storage(MemoryStorage())\n"
+    )
+
+    ran = run(
+        hook_plugins["acme-needy"], TRIGGERS, "--import", "acme_app", "sessions",
+        PYTHONPATH=f"{hook_plugins['acme-needy']}{os.pathsep}{tmp_path}",
+    )  # fmt: skip
+
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_a_plugin_whose_commands_cannot_be_added_stops_no_other(tmp_path):
+    source = (
+        "from triggers_core import hookimpl\n\n@hookimpl\n"
+        "def triggers_register_commands(cli):\n    import acme_that_is_not_installed\n"
+    )
+    folder = install(tmp_path, Distribution("acme-lame", source, {PLUGINS: {"lame": "acme_lame"}}))
+
+    ran = run(folder, TRIGGERS, "plugins", COLUMNS="400")
+
+    assert ran.returncode == 0, ran.stderr
+    problem = "plugin 'lame': its commands cannot be added: ModuleNotFoundError: No module named"
+    assert f"warning: left out: {problem}" in ran.stderr
+    assert re.search(f"│ lame +│ triggers_register_commands +│ {problem}", ran.stdout)
 
 
 def test_the_command_line_lists_the_broken_beside_the_good(installed):
-    ran = run(installed, Path(sys.executable).with_name("triggers"), "runners", COLUMNS="400")
+    ran = run(installed, TRIGGERS, "runners", COLUMNS="400")
 
     assert ran.returncode == 0, ran.stderr
     for name, reason in BROKEN[RUNNERS].items():
         assert re.search(f" {name} .* 1.2 .*{reason}", ran.stdout), name
     assert re.search(r" good +│ acme-good +│ 1.2 +│ ready", ran.stdout)
+
+
+METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+RUNNER = """
+from triggers_core import BaseTaskRunner
+
+class Runner(BaseTaskRunner):
+    name = "acme"
+    version = {version!r}
+    def run(self, manager, task_instance): ...
+"""
+ASK = """
+import json
+from triggers_core import PluginError, default_plugins
+
+runners = default_plugins().runners
+lines = [[line.name, line.distribution, line.version] for line in runners.listing()]
+print(json.dumps([[line for line in lines if line[0] == "acme"], runners.load("acme").version]))
+"""
+
+
+def put(folder, information, name, version, told=METADATA):
+    """Write a distribution as an installer leaves it: its module, and a folder of information."""
+    (folder / information).mkdir(parents=True)
+    (folder / "acme_runner.py").write_text(RUNNER.format(version=version))
+    (folder / information / "entry_points.txt").write_text(
+        f"[{RUNNERS}]\nacme = acme_runner:Runner\n"
+    )
+    if told is not None:
+        file = "PKG-INFO" if information.endswith(".egg-info") else "METADATA"
+        (folder / information / file).write_text(told.format(name=name, version=version))
+    return folder
+
+
+@pytest.mark.parametrize("left_behind", ["acme-runner.egg-info", "Acme.Runner-1.0.dist-info"])
+def test_a_distribution_that_is_found_twice_is_one(tmp_path, left_behind):
+    """As an editable install beside what an older one has left behind, under another spelling."""
+    new = put(tmp_path / "new", "acme_runner-2.0.dist-info", "acme-runner", "2.0")
+    old = put(tmp_path / "old", left_behind, "Acme.Runner", "1.0")
+
+    found = python(new, ASK, PYTHONPATH=f"{new}{os.pathsep}{old}")
+
+    assert found == [[["acme", "acme-runner", "2.0"]], "2.0"]
+
+
+def test_a_distribution_without_metadata_is_named_by_its_folder(tmp_path):
+    folder = put(tmp_path / "site", "acme_runner-2.0.dist-info", "acme-runner", "2.0", told=None)
+
+    found = python(folder, ASK)
+
+    assert found == [[["acme", f"(without metadata) in {folder}", None]], "2.0"]

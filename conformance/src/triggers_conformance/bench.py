@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +29,7 @@ from triggers_core import (
     TriggersError,
     hookimpl,
 )
+from triggers_core.plugins.entry_points import Offer, installed
 from triggers_core.plugins.in_use import STORAGE_VARIABLE
 from triggers_core.rules.instance import ACTIVE
 
@@ -70,9 +70,9 @@ class Bench:
         self._open.close()
 
     @cached_property
-    def entry_points(self) -> list[metadata.EntryPoint]:
+    def entry_points(self) -> list[Offer]:
         """The entry points that claim the runner's name."""
-        return list(metadata.entry_points(group=GROUP, name=self.runner_name))
+        return [offer for offer in installed(GROUP) if offer.name == self.runner_name]
 
     @cached_property
     def runner_class(self) -> type[BaseTaskRunner]:

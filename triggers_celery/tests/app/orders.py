@@ -267,9 +267,12 @@ def no_trigger_task(context):
 
 
 def decide(context):
-    """What every task of the permit log does: its result says all that it saw."""
+    """What every task of the permit logs does: its result says all that it saw."""
     return {"instance": context.instance.name, "kwargs": context.trigger_kwargs}
 
 
-for _name in ("acknowledge", "recheck", "close", "advise", "fast_track", "refuse", "archive"):
+_OF_BOTH_LOGS = ("close", "refuse", "archive")
+_OF_THE_REAL_ONE = ("acknowledge", "recheck", "advise", "fast_track")
+_OF_THE_TESTS_OWN = ("confirm", "inspect", "consult", "hurry")
+for _name in (*_OF_BOTH_LOGS, *_OF_THE_REAL_ONE, *_OF_THE_TESTS_OWN):
     trigger_task(name=f"permits.{_name}")(decide)

@@ -154,5 +154,6 @@ def triggers_validate_directive(task_name: str, directive: str, value: Any) -> b
 def triggers_register_commands(cli: Any) -> None:
     """Add commands to the ``triggers`` command line, a ``typer.Typer``.
 
-    Called once, when the command line starts. An exception stops it.
+    Called once, when the command line starts; it cannot be a wrapper. An exception is told, and
+    the command line goes on without the plugin's commands.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -11,6 +10,8 @@ from weakref import WeakKeyDictionary
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter
+
+from triggers_core.forks import ProcessLock
 
 if TYPE_CHECKING:
     from triggers_core import Storage, TriggerManager
@@ -28,7 +29,7 @@ class Kept:
     """Contexts that wait in this process for what becomes of an instance. Thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._process = ProcessLock()
         self._kept: WeakKeyDictionary[Storage, OrderedDict[tuple[Any, ...], Context]] = (
             WeakKeyDictionary()
         )
@@ -37,7 +38,7 @@ class Kept:
         """Keep a context, if it is within a span, for whoever takes it by the same key."""
         if not has_span(context):
             return
-        with self._lock:
+        with self._process.lock:
             of_storage = self._kept.setdefault(manager.storage, OrderedDict())
             of_storage[_of_session(manager, key)] = context
             if len(of_storage) > MOST_KEPT:
@@ -45,7 +46,7 @@ class Kept:
 
     def take(self, manager: TriggerManager, *key: Any) -> Context | None:
         """Return the context kept by that key, and keep it no longer; None without one."""
-        with self._lock:
+        with self._process.lock:
             of_storage = self._kept.get(manager.storage, OrderedDict())
             return of_storage.pop(_of_session(manager, key), None)
 

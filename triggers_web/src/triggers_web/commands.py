@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import secrets
-import signal
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from triggers_core.cli.options import StorageOption, open_storage
 from triggers_web.app import create_app
 from triggers_web.guard import LOOPBACK, answered_hosts, host_in_url, is_loopback
+from triggers_web.server import Server
 
 DEFAULT_PORT = 8765
 TOKEN_BYTES = 32
@@ -46,14 +45,8 @@ def web(
     token = secrets.token_urlsafe(TOKEN_BYTES) if actions else None
     hosts = [host, *(allowed_hosts or ())]
     app = create_app(opened, plugins=context.obj, token=token, allowed_hosts=hosts)
-    config = uvicorn.Config(app, host=host, port=port, log_level="warning", server_header=False)
-    listening = config.bind_socket()
-    listening.listen(config.backlog)  # whoever reads the address below can use it at once
-    url = f"http://{host_in_url(host)}:{listening.getsockname()[1]}/"
-    server = uvicorn.Server(config)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # From now on, and not only once it serves; what stops it, it raises again in the end.
-        signal.signal(number, server.handle_exit)
+    server = Server(app, host=host, port=port)
+    url = f"http://{host_in_url(host)}:{server.port}/"
     _tell(url, token)
     if not is_loopback(host):
         typer.echo(
@@ -61,7 +54,7 @@ def web(
             f"It answers by the names {', '.join(answered_hosts(hosts))}; --allow-host adds one",
             err=True,
         )
-    server.run(sockets=[listening])
+    server.run()
 
 
 def _tell(url: str, token: str | None) -> None:

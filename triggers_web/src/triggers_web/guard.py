@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -123,21 +123,30 @@ async def read_form(request: Request) -> dict[str, str]:
 
     Raises:
         HTTPException: 403 when another site sent it, 413 when it is over :data:`LARGEST_FORM`,
-            415 when it is no URL-encoded form, 400 when it is a broken one.
+            415 when it is no URL-encoded form, 400 when it is a broken one, or not whole as its
+            sender has gone away.
     """
     _check_origin(request)
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/x-www-form-urlencoded":
         raise HTTPException(415, "expected a form: application/x-www-form-urlencoded")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_FORM:
-            raise HTTPException(413, f"a form has at most {LARGEST_FORM} bytes")
+    body = await _read_body(request)
     try:
         return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict"))
     except ValueError as error:
         raise HTTPException(400, "the form is not UTF-8 text") from error
+
+
+async def _read_body(request: Request) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > LARGEST_FORM:
+                raise HTTPException(413, f"a form has at most {LARGEST_FORM} bytes")
+    except ClientDisconnect as error:
+        raise HTTPException(400, "the form is not whole") from error
+    return bytes(body)
 
 
 def _check_origin(request: Request) -> None:

@@ -42,10 +42,7 @@ class Naming:
         """One installed distribution only claims the name."""
         if triggers_bench.conformance.runner_class is not None:
             not_offered("the runner is given in code, and has no entry point")
-        claims = [
-            f"{found.dist.name if found.dist else 'unknown'} ({found.value})"
-            for found in triggers_bench.entry_points
-        ]
+        claims = [f"{found.distribution} ({found.value})" for found in triggers_bench.entry_points]
         if len(claims) != 1:
             broken(f"shares its name: it is claimed by {', '.join(claims) or 'nobody'}")
 

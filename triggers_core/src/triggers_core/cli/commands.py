@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Annotated, Any
 
+import importlib_metadata
 import typer
 from typer.core import TyperGroup
 
@@ -17,6 +18,7 @@ from triggers_core.cli.looking import sessions, show, watch, why
 from triggers_core.cli.terminal import (
     RECORDED_BUT_NOT_SENT,
     clear_errors,
+    warn,
 )
 from triggers_core.plugins.in_use import Plugins, default_plugins
 
@@ -68,6 +70,8 @@ def build(plugins: Plugins | None = None) -> typer.Typer:
         ] = False,
     ) -> None:
         context.obj = plugins
+        for each in plugins.left_out:
+            warn(f"left out: {each.problem}")
         for module in modules or ():
             _import(module)
 
@@ -91,13 +95,13 @@ def build(plugins: Plugins | None = None) -> typer.Typer:
         gc,
     ):
         cli.command(command.__name__.rstrip("_"))(command)
-    plugins.hook.triggers_register_commands(cli=cli)
+    plugins.register_commands(cli)
     return cli
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"triggers-core {metadata.version('triggers-core')}")
+        typer.echo(f"triggers-core {importlib_metadata.version('triggers-core')}")
         raise typer.Exit
 
 

@@ -23,17 +23,22 @@ def runners(context: typer.Context, as_json: JsonOption = False) -> None:
         return
     table = Table("name", "distribution", "version", "state")
     for line in context.obj.runners.listing():
-        state = "[green]ready[/]" if line.problem is None else f"[red]{escape(line.problem)}[/]"
-        table.add_row(line.name, line.distribution, line.version, state)
+        table.add_row(line.name, line.distribution, line.version, _state(line.problem))
     out().print(table)
 
 
 def plugins_(context: typer.Context) -> None:
-    """List the registered plugins, and the hooks that each implements.
+    """List the hook plugins and the hooks that each implements, a broken one with the reason.
 
     Example: triggers plugins
     """
-    table = Table("name", "hooks")
-    for name, hooks in context.obj.plugin_hooks().items():
-        table.add_row(name, ", ".join(hooks))
+    table = Table("name", "hooks", "state")
+    hooks = context.obj.plugin_hooks()
+    problems = {line.name: line.problem for line in context.obj.left_out}
+    for name in sorted({*hooks, *problems}):
+        table.add_row(name, ", ".join(hooks.get(name, ())), _state(problems.get(name)))
     out().print(table)
+
+
+def _state(problem: str | None) -> str:
+    return "[green]ready[/]" if problem is None else f"[red]{escape(problem)}[/]"

@@ -6,7 +6,7 @@ import os
 import sys
 from importlib.util import find_spec
 
-from triggers_core.errors import TriggersError
+from triggers_core.plugins.in_use import Plugins, use_by_default
 
 
 def main() -> None:
@@ -17,8 +17,6 @@ def main() -> None:
 
     # An application's tasks are found as by `python -m`, but hide no installed module.
     sys.path.append(os.getcwd())
-    try:
-        cli = commands.build()
-    except TriggersError as error:
-        sys.exit(f"error: {error}")
-    cli()
+    plugins = Plugins(skip_broken=True)
+    use_by_default(plugins)  # what the application's modules register with, too
+    commands.build(plugins)()

@@ -6,12 +6,9 @@ One :class:`Plugins` holds them all, so that a test or an application can have i
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
-import threading
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import pluggy
@@ -20,15 +17,15 @@ from triggers_core import hookspecs
 from triggers_core.engine.extensions import offer_default
 from triggers_core.errors import (
     ConfigurationError,
-    ManagerNotFound,
     PluginError,
-    RunnerNotFound,
     StorageNotFound,
 )
+from triggers_core.forks import ProcessLock
 from triggers_core.hookspecs import PROJECT_NAME
-from triggers_core.manager import TriggerManager
+from triggers_core.plugins import kinds
 from triggers_core.plugins.core_hooks import CoreHooks
-from triggers_core.plugins.registry import Registry
+from triggers_core.plugins.entry_points import Offer, installed
+from triggers_core.plugins.registry import Registration
 from triggers_core.rules.names import runner_advice
 from triggers_core.runner import BaseTaskRunner
 from triggers_core.storage.base import DEFAULT_ALIAS, Storage
@@ -50,7 +47,7 @@ OBSERVERS = (
     "triggers_settled",
 )
 
-NEVER_WRAPPED = (*OBSERVERS, "triggers_runners")
+NEVER_WRAPPED = (*OBSERVERS, "triggers_runners", "triggers_register_commands")
 """The hooks that are called one implementation at a time."""
 
 _logger = logging.getLogger(__name__)
@@ -61,41 +58,33 @@ class Plugins:
 
     Args:
         load_entry_points: False to know only what is registered in code.
+        skip_broken: True to leave out hook plugins that are installed and cannot be used, as the
+            command line does. An application may count on what they do, and gets an error.
+
+    Attributes:
+        left_out: the hook plugins that were left out, each with its problem.
+
+    Raises:
+        PluginError: a hook plugin that is installed cannot be used; the message names its
+            distribution.
     """
 
-    def __init__(self, *, load_entry_points: bool = True) -> None:
-        self.runners: Registry[BaseTaskRunner] = Registry(
-            "task runner",
-            "triggers.runners",
-            _check_runner,
-            RunnerNotFound,
-            load_entry_points=load_entry_points,
-        )
-        self.managers: Registry[TriggerManager] = Registry(
-            "manager",
-            "triggers.managers",
-            _check_manager,
-            ManagerNotFound,
-            load_entry_points=load_entry_points,
-        )
-        self.storages: Registry[Storage] = Registry(
-            "storage",
-            "triggers.storages",
-            _check_storage,
-            StorageNotFound,
-            load_entry_points=load_entry_points,
-        )
+    def __init__(self, *, load_entry_points: bool = True, skip_broken: bool = False) -> None:
+        self.left_out: list[Registration] = []
+        self.runners = kinds.runners(load_entry_points=load_entry_points)
+        self.managers = kinds.managers(load_entry_points=load_entry_points)
+        self.storages = kinds.storages(load_entry_points=load_entry_points)
         self._allowed_targets = _patterns(os.environ.get(TARGETS_VARIABLE, ""))
         self._running: dict[str, BaseTaskRunner] = {}
         self._open: dict[str, Storage] = {}
         self._offered_runners: dict[str, list[str]] = {}
         self._is_observed = False
-        self._building = threading.RLock()  # a runner may be built from another
+        self._building = ProcessLock()
         self._pluggy = pluggy.PluginManager(PROJECT_NAME)
         self._pluggy.add_hookspecs(hookspecs)
         self._pluggy.register(CoreHooks(), "triggers-core")
-        if load_entry_points:
-            self._load_plugins()
+        for offer in installed("triggers.plugins") if load_entry_points else ():
+            self._load_plugin(offer, skip_broken)
 
     @property
     def hook(self) -> pluggy.HookRelay:
@@ -171,7 +160,7 @@ class Plugins:
             RunnerNotFound: none is installed; the message says what is, and what to install.
             PluginError: it is installed, but registered wrongly or cannot be built.
         """
-        with self._building:
+        with self._building.lock:
             if name not in self._running:
                 self._running[name] = self._build_runner(name, asked_by)
             return self._running[name]
@@ -182,7 +171,7 @@ class Plugins:
         Raises:
             PluginError: it is no runner, or one of that name is in use already.
         """
-        with self._building:
+        with self._building.lock:
             name = getattr(runner, "name", None)
             if name in [*self._running]:
                 raise PluginError(f"a task runner {name!r} is in use already")
@@ -231,7 +220,7 @@ class Plugins:
         Raises:
             StorageNotFound: there is none; the message says how to name one.
         """
-        with self._building:
+        with self._building.lock:
             if alias not in self._open:
                 url = os.environ.get(STORAGE_VARIABLE)
                 if alias != DEFAULT_ALIAS or not url:
@@ -250,7 +239,7 @@ class Plugins:
         Raises:
             PluginError: another storage has the alias.
         """
-        with self._building:
+        with self._building.lock:
             if self._open.setdefault(storage.alias, storage) is not storage:
                 raise PluginError(
                     f"the storage alias {storage.alias!r} is taken by "
@@ -285,15 +274,30 @@ class Plugins:
 
         What one raises is logged with the plugin's name, and the next is called.
         """
-        for implementation in reversed(self._caller(observer).get_hookimpls()):
+        for plugin_name, error in self._failures(observer, arguments):
+            _logger.error(
+                "plugin %r failed in %s; nothing is undone by that",
+                plugin_name,
+                observer,
+                exc_info=error,
+            )
+
+    def register_commands(self, cli: Any) -> None:
+        """Have each plugin add its commands; one that fails is in :attr:`left_out`."""
+        for plugin_name, error in self._failures("triggers_register_commands", {"cli": cli}):
+            problem = f"its commands cannot be added: {type(error).__name__}: {error}"
+            self._leave_out(plugin_name, f"plugin {plugin_name!r}: {problem}")
+
+    def _failures(
+        self, hook_name: str, arguments: dict[str, Any]
+    ) -> Iterator[tuple[str, Exception]]:
+        """Call every implementation, the latest registered first; yield the plugin's name and the
+        error of each that fails."""
+        for implementation in reversed(self._caller(hook_name).get_hookimpls()):
             try:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
-            except Exception:
-                _logger.exception(
-                    "plugin %r failed in %s; nothing is undone by that",
-                    implementation.plugin_name,
-                    observer,
-                )
+            except Exception as error:
+                yield implementation.plugin_name, error
 
     def _caller(self, hook_name: str) -> pluggy.HookCaller:
         caller: pluggy.HookCaller = getattr(self._pluggy.hook, hook_name)
@@ -310,23 +314,31 @@ class Plugins:
                 f"{runner_class.__qualname__}() raised {type(error).__name__}: {error}"
             ) from error
 
-    def _load_plugins(self) -> None:
-        from importlib import metadata  # noqa: PLC0415 - slow to import, and used on demand
+    def _load_plugin(self, offer: Offer, skip_broken: bool) -> None:
+        try:
+            self._register_loaded(offer)
+        except PluginError as error:
+            if not skip_broken:
+                raise
+            self._leave_out(offer.name, str(error), offer.distribution, offer.version)
 
-        for entry_point in metadata.entry_points(group="triggers.plugins"):
-            distribution = entry_point.dist.name if entry_point.dist else "(unknown)"
-            try:
-                plugin = entry_point.load()
-            except (Exception, SystemExit) as error:
-                raise PluginError(
-                    f"plugin {entry_point.name!r}: the entry point {entry_point.value!r} of the "
-                    f"distribution {distribution} fails to import: "
-                    f"{type(error).__name__}: {error}"
-                ) from error
-            try:
-                self.register(plugin, entry_point.name)
-            except PluginError as error:
-                raise PluginError(f"the distribution {distribution}: {error}") from error
+    def _register_loaded(self, offer: Offer) -> None:
+        try:
+            plugin = offer.load()
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"plugin {offer.name!r}: the entry point {offer.value!r} of the distribution "
+                f"{offer.distribution} fails to import: {type(error).__name__}: {error}"
+            ) from error
+        try:
+            self.register(plugin, offer.name)
+        except PluginError as error:
+            raise PluginError(f"the distribution {offer.distribution}: {error}") from error
+
+    def _leave_out(
+        self, name: str, problem: str, distribution: str | None = None, version: str | None = None
+    ) -> None:
+        self.left_out.append(Registration(name, distribution, version, problem))
 
     def _implementations(self, hook_name: str, plugin: object) -> list[pluggy.HookImpl]:
         found = self._caller(hook_name).get_hookimpls()
@@ -368,10 +380,23 @@ class Plugins:
             self._running.pop(runner_name, None)
 
 
-@cache
+_defaults: list[Plugins] = []
+
+
 def default_plugins() -> Plugins:
-    """Return this process's plugins, built with all entry points at the first call."""
-    return Plugins()
+    """Return this process's plugins, built with all entry points at the first call.
+
+    Raises:
+        PluginError: a hook plugin that is installed cannot be used.
+    """
+    if not _defaults:
+        _defaults.append(Plugins())  # of two threads that come here at once, the first one's count
+    return _defaults[0]
+
+
+def use_by_default(plugins: Plugins) -> None:
+    """Make these the process's plugins. To be called before anybody asks for them."""
+    _defaults[:] = [plugins]
 
 
 offer_default(default_plugins)
@@ -379,33 +404,3 @@ offer_default(default_plugins)
 
 def _patterns(text: str) -> tuple[str, ...]:
     return tuple(pattern.strip() for pattern in text.split(",") if pattern.strip())
-
-
-def _check_runner(offered: object) -> type[BaseTaskRunner]:
-    if isinstance(offered, type) and issubclass(offered, BaseTaskRunner):
-        if offered.__abstractmethods__:
-            raise TypeError("expected a class that defines run(self, manager, task_instance)")
-        try:
-            inspect.signature(offered.run).bind(None, manager=None, task_instance=None)
-        except (TypeError, ValueError) as error:
-            raise TypeError(
-                "expected a run(self, manager, task_instance) with these very names, as it is "
-                f"called with keywords ({error})"
-            ) from None
-        return offered
-    raise TypeError("expected a subclass of triggers_core.BaseTaskRunner")
-
-
-def _check_storage(offered: object) -> type[Storage]:
-    if isinstance(offered, type) and issubclass(offered, Storage):
-        if offered.__abstractmethods__:
-            missing = ", ".join(sorted(offered.__abstractmethods__))
-            raise TypeError(f"expected a class that defines {missing}")
-        return offered
-    raise TypeError("expected a subclass of triggers_core.Storage")
-
-
-def _check_manager(offered: object) -> type[TriggerManager]:
-    if isinstance(offered, type) and issubclass(offered, TriggerManager):
-        return offered
-    raise TypeError("expected a subclass of triggers_core.TriggerManager")

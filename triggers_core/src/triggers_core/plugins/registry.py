@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from triggers_core.errors import NotRegistered, PluginError
-
-if TYPE_CHECKING:
-    from importlib import metadata
+from triggers_core.plugins.entry_points import Offer, installed
 
 Class = TypeVar("Class")
 
@@ -91,7 +89,7 @@ class Registry(Generic[Class]):
         """Return who offers the name, as a message says it. Raises KeyError if nobody does."""
         if name in self._given:
             return self._given_by[name]
-        return f"the distribution {_distribution_name(self._entry_points[name][0])}"
+        return f"the distribution {self._entry_points[name][0].distribution}"
 
     def names(self) -> list[str]:
         """Return every name offered, working or not, sorted. Imports nothing."""
@@ -116,7 +114,7 @@ class Registry(Generic[Class]):
     def listing(self) -> list[Registration]:
         """Return a line for each offer, sorted by name; it imports each, and raises nothing."""
         lines = [Registration(name, None, None, None) for name in self._given]
-        for name, entry_points in self._entry_points.items():
+        for name, offers in self._entry_points.items():
             if name in self._given:
                 continue
             problem = None
@@ -124,36 +122,26 @@ class Registry(Generic[Class]):
                 self.load(name)
             except PluginError as error:
                 problem = str(error)
-            for entry_point in entry_points:
-                distribution = entry_point.dist
-                lines.append(
-                    Registration(
-                        name,
-                        _distribution_name(entry_point),
-                        distribution.version if distribution else None,
-                        problem,
-                    )
-                )
+            for offer in offers:
+                lines.append(Registration(name, offer.distribution, offer.version, problem))
         return sorted(lines, key=lambda line: line.name)
 
     @cached_property
-    def _entry_points(self) -> dict[str, list[metadata.EntryPoint]]:
-        from importlib import metadata  # noqa: PLC0415 - slow to import, and used on demand
-
-        found: dict[str, list[metadata.EntryPoint]] = {}
+    def _entry_points(self) -> dict[str, list[Offer]]:
+        found: dict[str, list[Offer]] = {}
         if self._load_entry_points:
-            for entry_point in metadata.entry_points(group=self._group):
-                found.setdefault(entry_point.name, []).append(entry_point)
+            for offer in installed(self._group):
+                found.setdefault(offer.name, []).append(offer)
         return found
 
     def _load_entry_point(self, name: str, advice: str) -> type[Class]:
-        entry_points = self._entry_points.get(name, [])
-        if not entry_points:
+        offers = self._entry_points.get(name, [])
+        if not offers:
             known = ", ".join(self.names()) or "none"
             raise self._not_found(
                 f"no {self._kind} {name!r} is registered (registered: {known}){advice}"
             )
-        distributions = sorted(_distribution_name(entry_point) for entry_point in entry_points)
+        distributions = sorted(offer.distribution for offer in offers)
         if len(distributions) > 1:
             raise PluginError(
                 f"the {self._kind} name {name!r} is claimed by the distributions "
@@ -161,16 +149,16 @@ class Registry(Generic[Class]):
             )
         source = self.source(name)
         try:
-            offered = entry_points[0].load()
+            offered = offers[0].load()
         except (Exception, SystemExit) as error:
             raise PluginError(
-                f"{self._kind} {name!r}: the entry point {entry_points[0].value!r} of "
+                f"{self._kind} {name!r}: the entry point {offers[0].value!r} of "
                 f"{source} fails to import: {type(error).__name__}: {error}"
             ) from error
         found = self._checked_name(offered, source)
         if found != name:
             raise PluginError(
-                f"{source} registers {entry_points[0].value!r} as {self._kind} {name!r}, but "
+                f"{source} registers {offers[0].value!r} as {self._kind} {name!r}, but "
                 f"its name is {found!r}; make the two equal"
             )
         checked: type[Class] = offered
@@ -188,7 +176,3 @@ class Registry(Generic[Class]):
                 "give the class a non-empty str"
             )
         return name
-
-
-def _distribution_name(entry_point: metadata.EntryPoint) -> str:
-    return entry_point.dist.name if entry_point.dist else "(unknown)"

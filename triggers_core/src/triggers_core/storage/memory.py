@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from triggers_core.errors import InvalidStorage
+from triggers_core.forks import call_at_fork
 from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import ACTIVE, Status, TaskInstance
 from triggers_core.rules.kwargs import to_json
@@ -21,7 +22,6 @@ from triggers_core.storage.base import (
     Storage,
     UnitOfWork,
 )
-from triggers_core.storage.forks import call_at_fork
 from triggers_core.storage.row import decode_instance, encode_instance
 
 Key = tuple[str, int]

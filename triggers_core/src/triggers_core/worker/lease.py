@@ -6,7 +6,6 @@ The lease is lost with the worker, and nothing else has to be done for that.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from triggers_core.engine.session import Session
+from triggers_core.forks import call_at_fork
 from triggers_core.rules.instance import Status, TaskInstance
 
 RENEWALS_PER_LEASE = 3
@@ -38,17 +38,18 @@ class LeaseKeeper:
 
     The thread is started with the first lease, if not before, and then stays: when the interpreter
     exits, and pending tasks are finished, it may be too late to start one.
+
+    A fork's child starts with an empty keeper: it has neither the thread nor the tasks.
     """
 
     def __init__(self) -> None:
         self._thread_runs = False
         self._reset()
+        call_at_fork(self)
 
     def start(self) -> None:
         """Start the thread, unless it runs. A runner whose tasks run in this process, be it after
         the main thread's end, calls this when it accepts one."""
-        if self._pid != os.getpid():
-            self._reset()
         with self._changed:
             if self._thread_runs:
                 return
@@ -76,9 +77,14 @@ class LeaseKeeper:
             with self._changed:
                 self._leases.discard(lease)
 
+    def before_fork(self) -> None:
+        """Nothing is to come to rest: the child keeps nothing of it."""
+
+    def after_fork(self, *, in_child: bool) -> None:
+        if in_child:
+            self._reset()
+
     def _reset(self) -> None:
-        """Start empty: a fork's child has neither the thread nor the leases."""
-        self._pid = os.getpid()
         self._changed = threading.Condition()
         self._leases: set[_Lease] = set()
         self._wakes_at = inf

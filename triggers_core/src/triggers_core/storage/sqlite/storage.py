@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from triggers_core.errors import DamagedStore, InvalidStorage, StorageError
+from triggers_core.forks import call_at_fork
 from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage
-from triggers_core.storage.forks import call_at_fork
 from triggers_core.storage.row import damaged, decode_session
 from triggers_core.storage.sqlite.connections import (
     Connection,

@@ -32,6 +32,26 @@ def call_at_fork(forkable: Forkable) -> None:
         _forkables.add(forkable)
 
 
+class ProcessLock:
+    """A lock among the threads of one process.
+
+    Attributes:
+        lock: re-entrant; nobody holds it in a fork's child, whoever did at the fork. For what is
+            changed in single steps, as a step that was under way is not in the child.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        call_at_fork(self)
+
+    def before_fork(self) -> None:
+        """Wait for nobody: whoever holds it may be waiting for the thread that forks."""
+
+    def after_fork(self, *, in_child: bool) -> None:
+        if in_child:
+            self.lock = threading.RLock()
+
+
 def _before() -> None:
     _lock.acquire()
     for forkable in list(_forkables):
