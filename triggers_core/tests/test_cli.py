@@ -847,8 +847,10 @@ class TestJson:
     def test_what_is_a_table_for_people_is_json_for_programs(self, failed, triggers):
         (session,) = json.loads(triggers("sessions", "--json").stdout)
         runners = json.loads(triggers("runners", "--json").stdout)
+        hooks = json.loads(triggers("plugins", "--json").stdout)
         recovered = json.loads(triggers("recover", "--once", "--json").stdout)
 
         assert session == {"session": "s", "manager": "tested", "instances": {"failed": 1}}
+        assert {"name": "tasks", "hooks": ["triggers_resolve_task"], "problem": None} in hooks
         assert [line["name"] for line in runners] == ["held", "threading"]
         assert recovered == {"dispatched": [], "rerun": [], "failed": [], "errors": []}

@@ -18,6 +18,7 @@ from triggers_conformance.storage.samples import (
     SESSION,
 )
 from triggers_conformance.storage.steps import (
+    all_seen,
     assert_waiting_is_exact,
     assert_waiting_is_exact_outside,
     configure,
@@ -29,6 +30,7 @@ from triggers_conformance.storage.steps import (
 from triggers_core import (
     BaseTaskRunner,
     Configuration,
+    EventConflict,
     Plugins,
     SessionReader,
     Status,
@@ -40,7 +42,7 @@ from triggers_core import (
 
 
 class Triggers:
-    """Checks S43 to S51, S66 and S67."""
+    """Checks S43 to S51, S66 to S68."""
 
     def test_s43_waiting_follows_saves(self, storage: Storage) -> None:
         """S43: whatever is saved over whatever, in one transaction or in two, ``waiting_for`` is
@@ -181,6 +183,20 @@ class Triggers:
         manager.fire("go")
         existed = ["t_B#0", *(f"t_b#{number}" for number in range(11)), "t_Ä#0"]
         assert runner.names == [*existed, "t_z#0", "t_a#0"]
+
+    def test_s68_event_of_another_firing(self, storage: Storage) -> None:
+        """S68: an event that was recorded for one firing is known by the next transaction, whose
+        firing of another trigger, or with other kwargs, is refused (F11) and changes nothing."""
+        plugins = Plugins(load_entry_points=False)
+        manager = TriggerManager(SESSION, storage=storage, plugins=plugins)
+        first = manager.fire("a", {"n": 1, "m": 2}, event_id="Event")
+        assert manager.fire("a", {"m": 2, "n": 1}, event_id="Event") == first
+        before = read_session(storage, all_seen)
+        for firing in (("b", {"n": 1, "m": 2}, "Event"), ("a", {"n": 2, "m": 2}, "Event")):
+            with pytest.raises(EventConflict):
+                manager.fire_many([("c",), firing])
+        assert read_session(storage, all_seen) == before
+        assert manager.fire("b", event_id="event").trigger_name == "b"
 
     def test_s67_fired_triggers(self, storage: Storage) -> None:
         """S67: ``fired_triggers`` has the name of each trigger that has fired in the session, once,

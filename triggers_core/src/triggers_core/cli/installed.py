@@ -27,15 +27,23 @@ def runners(context: typer.Context, as_json: JsonOption = False) -> None:
     out().print(table)
 
 
-def plugins_(context: typer.Context) -> None:
+def plugins_(context: typer.Context, as_json: JsonOption = False) -> None:
     """List the hook plugins and the hooks that each implements, a broken one with the reason.
 
     Example: triggers plugins
     """
-    table = Table("name", "hooks", "state")
     hooks = context.obj.plugin_hooks()
     problems = {line.name: line.problem for line in context.obj.left_out}
-    for name in sorted({*hooks, *problems}):
+    names = sorted({*hooks, *problems})
+    if as_json:
+        lines = [
+            {"name": name, "hooks": hooks.get(name, []), "problem": problems.get(name)}
+            for name in names
+        ]
+        typer.echo(json.dumps(lines, indent=2))
+        return
+    table = Table("name", "hooks", "state")
+    for name in names:
         table.add_row(name, ", ".join(hooks.get(name, ())), _state(problems.get(name)))
     out().print(table)
 
