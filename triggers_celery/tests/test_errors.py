@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-NEEDED = ["triggers-core", "triggers-celery", "pluggy"]
+NEEDED = ("triggers-core", "triggers-celery", "pluggy", "importlib-metadata", "zipp")
 FIRE = """
 import json
 from triggers_core import MemoryStorage, Plugins, TriggerManager

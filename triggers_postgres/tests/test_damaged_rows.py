@@ -111,7 +111,7 @@ class Store:
                 attempt(lambda instance=instance, manager=manager: manager.task_config(instance))
             for name in ("a", "b", "c", "each"):
                 attempt(lambda name=name, manager=manager: manager.fire(name, {"n": 2}))
-            attempt(lambda manager=manager: manager.fire("a", event_id="first"))
+            attempt(lambda manager=manager: manager.fire("a", {"n": 1}, event_id="first"))
             attempt(lambda manager=manager: manager.update_configuration(CONFIGURATION))
             attempt(lambda manager=manager: recover_once(self.storage, plugins=manager.plugins))
             for instance in found[:1]:
@@ -184,7 +184,7 @@ def test_what_is_damaged_is_named(store, statement, use, named):
     uses = {
         "configuration": manager.configuration,
         "fire each": lambda: manager.fire("each"),
-        "fire first": lambda: manager.fire("a", event_id="first"),
+        "fire first": lambda: manager.fire("a", {"n": 1}, event_id="first"),
     }
     with pytest.raises(DamagedStore, match=named):
         uses[use]()
