@@ -38,7 +38,7 @@ def no_recovery_of(status: Status) -> None:
     def take_over_others(manager: Any, lost: Any) -> Any:
         return None if lost.status is status else take_over(manager, lost)
 
-    for module in (recovery, sys.modules.get("triggers_celery.task")):
+    for module in (recovery, sys.modules.get("triggers_celery.receiving")):
         if module is not None:
             module.take_over = take_over_others  # type: ignore[attr-defined]
 

@@ -713,6 +713,25 @@ class RepairsKwargs(Wrapping):
             context.manager = own
 
 
+@mutant("R34", "it imports by itself what a task runs")
+class ImportsByItself(Sound):
+    def execute(self, manager, task_instance):
+        return execute(manager, task_instance, resolve=self.imported)
+
+    def imported(self, manager, task_instance):
+        module, _, name = manager.task_config(task_instance).run.rpartition(".")
+        return getattr(import_module(module), name)
+
+
+@mutant("R34", "its resolve returns a stand-in, and it runs the real task")
+class ResolvesStandIn(Sound):
+    def resolve(self, manager, task_instance):
+        return Wrapped(super().resolve(manager, task_instance), lambda task, context: None)
+
+    def execute(self, manager, task_instance):
+        return execute(manager, task_instance)
+
+
 # Capabilities
 
 

@@ -255,7 +255,7 @@ class Shop:
 
     def traces_of(self, manager):
         """Return the names of the session's instances whose task ran, one for each time."""
-        lines = [line.split(" ") for line in self.traces.read_text().splitlines()]
+        lines = [line.split(" ", maxsplit=1) for line in self.traces.read_text().splitlines()]
         return [name for session_uid, name in lines if session_uid == manager.session_uid]
 
     def settle(self, storage=None):

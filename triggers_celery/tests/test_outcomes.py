@@ -10,6 +10,8 @@ from triggers_core import Reference
 RUNS = {
     "described": ["finished"],
     "in_context": ["replayed", "finished"],
+    "in_context_in_vain": ["replayed", "failed"],
+    "retry_before_start": ["finished"],
     "retry_countdown": ["replayed", "replayed", "finished"],
     "retry_eta": ["replayed", "finished"],
     "retry_default_delay": ["replayed", "finished"],
@@ -152,7 +154,7 @@ def test_celery_knows_how_each_instance_ended(shop, sessions, name, wait_until):
         assert result.state == CELERY_STATES[instance.status]
         if result.state == "SUCCESS":
             assert result.result == instance.metadata["result"]
-        elif result.state == "FAILURE" and name not in ("retry_exceeded", "bad_result"):
+        elif result.state == "FAILURE" and name != "bad_result":
             assert type(result.result).__name__ == instance.metadata["error"]["type"]
 
 

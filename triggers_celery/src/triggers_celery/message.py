@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from triggers_celery.directive import message_options
+from triggers_celery.lookup import RUN_NAME
 from triggers_core import Plugins, Reference, TaskInstance, TriggerManager, default_plugins
 
 if TYPE_CHECKING:
@@ -163,9 +164,15 @@ def _longest_countdown(app: Celery) -> float:
 def _options(
     task: Task, manager: TriggerManager, instance: TaskInstance, countdown: float
 ) -> dict[str, Any]:
-    """Return the directive's options. A message lives ``expires`` seconds from when it is due:
-    one whose cooldown is longer would else never run."""
-    options = message_options(manager.task_config(instance))
+    """Return the directive's options, and by what name the message is routed and told.
+
+    A message lives ``expires`` seconds from when it is due: one whose cooldown is longer would
+    else never run.
+    """
+    config = manager.task_config(instance)
+    options = message_options(config)
+    if task.name == RUN_NAME:
+        options.update(route_name=config.run, shadow=config.run)
     expires = options.get("expires", task.expires)
     if isinstance(expires, (int, float)):
         options["expires"] = expires + countdown

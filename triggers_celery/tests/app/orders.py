@@ -13,15 +13,23 @@ from pathlib import Path
 
 from celery import Celery
 from celery.exceptions import Ignore, Reject, Retry
-from celery.signals import worker_init, worker_ready
+from celery.signals import (
+    task_failure,
+    task_postrun,
+    task_prerun,
+    task_retry,
+    task_success,
+    worker_init,
+    worker_ready,
+)
 
-from triggers_celery import CeleryTriggerTask, task
+from triggers_celery import CeleryTriggerTask, receiving
 from triggers_core import SqliteStorage, TriggerManager, default_plugins
 from triggers_core.storage.sqlite import connections
 
-app = Celery("orders")
+app = Celery("orders", include=["triggers_celery.tasks"])
 app.conf.update(json.loads(os.environ["ORDERS_SETTINGS"]))
-task.STORAGE_RETRY_SECONDS = 1.0
+receiving.STORAGE_RETRY_SECONDS = 1.0
 
 # The tests have several such apps in one process, and each keeps its tasks to itself.
 trigger_task = partial(app.task, base=CeleryTriggerTask, shared=False)
@@ -52,9 +60,18 @@ def tell_that_it_is_ready(**_):
 
 def leave_trace(context):
     """Note that the task ran: one line each time, from whichever process."""
-    line = f"{context.manager.session_uid} {context.instance.name}\n"
+    _write_trace(context.manager.session_uid, context.instance.name)
+
+
+def leave_trace_of(args, what):
+    """Note that something came about for the instance that a message refers to."""
+    (reference,) = args
+    _write_trace(reference["session"], f"{reference['instance']}:{what}")
+
+
+def _write_trace(session_uid, what):
     with open(os.environ["ORDERS_TRACES"], "a") as traces:
-        traces.write(line)
+        traces.write(f"{session_uid} {what}\n")
 
 
 @trigger_task
@@ -116,6 +133,127 @@ def in_context(self, context):
     if context.attempt == 1:
         raise ConnectionError("the bank is closed")
     return {"is_in_context": self.is_in_context}
+
+
+@app.task(
+    base=InContextTask,
+    shared=False,
+    autoretry_for=(Exception,),
+    default_retry_delay=0,
+    max_retries=1,
+)
+def in_context_in_vain(context):
+    leave_trace(context)
+    raise ConnectionError("the bank is closed")
+
+
+class HandlersTask(CeleryTriggerTask):
+    """Leaves a trace of each of Celery's handlers, with what it is told."""
+
+    abstract = True
+
+    def before_start(self, task_id, args, kwargs):
+        leave_trace_of(args, "before_start")
+
+    def on_success(self, retval, task_id, args, kwargs):
+        leave_trace_of(args, f"on_success({retval})")
+
+    def on_retry(self, exc, task_id, args, kwargs, einfo):
+        leave_trace_of(args, f"on_retry({exc!r})")
+
+    def on_failure(self, exc, task_id, args, kwargs, einfo):
+        leave_trace_of(args, f"on_failure({exc!r})")
+
+    def after_return(self, status, retval, task_id, args, kwargs, einfo):
+        leave_trace_of(args, f"after_return({status})")
+
+
+class PatientTask(CeleryTriggerTask):
+    """Is not ready at the first message."""
+
+    abstract = True
+
+    def before_start(self, task_id, args, kwargs):
+        if self.request.retries == 0:
+            self.retry(countdown=0)
+
+
+@app.task(base=PatientTask, shared=False)
+def retry_before_start(context):
+    leave_trace(context)
+    return {"attempt": context.attempt}
+
+
+@app.task(base=HandlersTask, shared=False, bind=True, default_retry_delay=0, max_retries=1)
+def handlers(self, context):
+    leave_trace_of(self.request.args, "run")
+    way = context.trigger_kwargs["go"]["way"]
+    if way == "fail":
+        raise ZeroDivisionError("nothing to divide by")
+    if way == "retry in vain" or (way == "retry" and context.attempt == 1):
+        self.retry(exc=ValueError("the bank is closed"))
+    if way == "skip":
+        context.skip()
+    return {"way": way}
+
+
+@task_prerun.connect
+def on_prerun(sender, args, **_):
+    if isinstance(sender, HandlersTask):
+        leave_trace_of(args, "task_prerun")
+
+
+@task_postrun.connect
+def on_postrun(sender, args, state, **_):
+    if isinstance(sender, HandlersTask):
+        leave_trace_of(args, f"task_postrun({state})")
+
+
+@task_retry.connect
+def on_retry(sender, request, **_):
+    if isinstance(sender, HandlersTask):
+        leave_trace_of(request.args, "task_retry")
+
+
+@task_failure.connect
+def on_failure(sender, args, exception, **_):
+    if isinstance(sender, HandlersTask):
+        leave_trace_of(args, f"task_failure({exception!r})")
+
+
+@task_success.connect
+def on_success(sender, **_):
+    if isinstance(sender, HandlersTask):
+        leave_trace_of(sender.request.args, "task_success")
+
+
+@trigger_task(bind=True)
+def request(self, context):
+    """Tell what Celery says of the message."""
+    return {
+        "id": self.request.id,
+        "args": self.request.args,
+        "retries": self.request.retries,
+        "called_directly": self.request.called_directly,
+        "tenant": (self.request.headers or {}).get("tenant"),
+    }
+
+
+@trigger_task(default_retry_delay=0)
+def context_retry(context):
+    if context.attempt == 1:
+        context.retry()
+    return {"attempt": context.attempt}
+
+
+@trigger_task
+def context_skip(context):
+    context.skip(cascade=True, result={"attempt": context.attempt})
+
+
+@trigger_task(name="an order's own name")
+def otherwise_named(context):
+    return {"named": "otherwise"}
 
 
 @trigger_task(bind=True)

@@ -151,6 +151,18 @@ def triggers_validate_directive(task_name: str, directive: str, value: Any) -> b
 
 
 @hookspec
+def triggers_check_task(task_config: TaskConfig, runner_name: str | None) -> None:
+    """Refuse a task that can never run, before anything is started by it.
+
+    Called by ``update_configuration`` and ``triggers check`` for each task of the configuration
+    that is given, once its directives are found valid; on the application's side, outside the
+    transaction. ``runner_name`` is its ``using``, else the default runner; None where a plugin
+    chooses. Raise ValueError, saying what to write instead: ``update_configuration`` then raises
+    ``ConfigurationError`` and changes nothing. Accept what only another process may know.
+    """
+
+
+@hookspec
 def triggers_register_commands(cli: Any) -> None:
     """Add commands to the ``triggers`` command line, a ``typer.Typer``.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, overload
 
-from triggers_core.errors import ConfigurationError, InvalidKwargs
+from triggers_core.errors import ConfigurationError, InvalidKwargs, MaxRetriesExceeded
 from triggers_core.manager import TriggerManager
 from triggers_core.rules.instance import TaskInstance
 from triggers_core.rules.kwargs import Result
@@ -161,6 +161,23 @@ class RetryRequested(TaskInterruption):
         super().__init__("the task asked to be retried")
         self.cooldown = cooldown
         self.max_retries = max_retries
+
+    @property
+    def reason(self) -> BaseException | None:
+        """What the task had caught when it asked, if anything."""
+        return self.__cause__ or self.__context__
+
+    def refusal(self, task: TriggerTask, context: TaskContext) -> MaxRetriesExceeded | None:
+        """Return why the task is not tried again; None where it is."""
+        max_retries = task.max_retries if self.max_retries is None else self.max_retries
+        if context.attempt <= max_retries:
+            return None
+        refused = MaxRetriesExceeded(
+            f"task {context.instance.task_name!r} asked for a retry after attempt "
+            f"{context.attempt}, and its max_retries is {max_retries}"
+        )
+        refused.__cause__ = self.reason
+        return refused
 
 
 class SkipRequested(TaskInterruption):
@@ -336,13 +353,14 @@ def _check_on_worker_lost(choice: Any) -> OnWorkerLost:
 
 
 def as_task(found: Any, target: str) -> TriggerTask:
-    """Return the task that a ``run`` target led to: a class is instantiated.
+    """Return the task that a ``run`` target led to: a class is instantiated, and what another
+    framework calls a task is asked which one it is, by its method ``__trigger_task__``.
 
     Raises:
         ConfigurationError: it is no task, and the message says how to make it one; or one of
             its settings cannot be used.
     """
-    task = found() if isinstance(found, type) and issubclass(found, TriggerTask) else found
+    task = _made_of(found)
     if not isinstance(task, TriggerTask):
         advice = "; decorate it with @trigger_task" if callable(found) else ""
         raise ConfigurationError(
@@ -355,3 +373,10 @@ def as_task(found: Any, target: str) -> TriggerTask:
     except ConfigurationError as error:
         raise ConfigurationError(f"run target {target!r}: {error}") from None
     return task
+
+
+def _made_of(found: Any) -> Any:
+    if isinstance(found, type):
+        return found() if issubclass(found, TriggerTask) else found
+    convert = getattr(found, "__trigger_task__", None)
+    return found if convert is None else convert()

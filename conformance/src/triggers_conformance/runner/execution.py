@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from unittest import mock
 
+from triggers_conformance import tasks as check_tasks
 from triggers_conformance.bench import Bench, Session
 from triggers_conformance.probes import ExecutionSpy, public_only
 from triggers_conformance.rules import broken, not_offered, rule
@@ -16,7 +18,7 @@ from triggers_conformance.runner.steps import (
     listed,
 )
 from triggers_conformance.waiting import call_within
-from triggers_core import DispatchError, InvalidKwargs, Status
+from triggers_core import DispatchError, InvalidKwargs, Status, execute
 
 HUGE = 1_000_000
 UNLIKELY_KWARGS: Mapping[str, Any] = {
@@ -35,7 +37,7 @@ UNLIKELY_KWARGS: Mapping[str, Any] = {
 
 
 class Execution:
-    """Checks R2, R4, R5, R6, R8, R21, R22, R28, R29, R30, R31, R33."""
+    """Checks R2, R4, R5, R6, R8, R21, R22, R28, R29, R30, R31, R33, R34."""
 
     @rule("R2", mend="call triggers_core.execute once for each instance that run() is given")
     def test_r2_each_instance_is_executed_once(self, triggers_bench: Bench) -> None:
@@ -224,8 +226,46 @@ class Execution:
         if "follower#0" in instances:
             broken("passed on kwargs that a task made of an object()")
 
+    @rule("R34", mend="pass resolve=self.resolve to triggers_core.execute; find tasks nowhere else")
+    def test_r34_what_resolve_returns_is_what_runs(self, triggers_bench: Bench) -> None:
+        """What ``resolve`` returns is what runs, wherever it is executed."""
+        for run in ("note", "fail", "skip"):
+            _check_ends_alike(triggers_bench, run)
+        if "remote" not in triggers_bench.capabilities:  # whose workers have runners of their own
+            _check_runs_what_is_resolved(triggers_bench)
+
 
 def _check_kwargs(session: Session, wanted: Mapping[str, Any]) -> None:
     for note in session.notes():
         if note.trigger_kwargs != wanted:
             broken(f"gave {note.instance_name} {note.trigger_kwargs!r}, where {wanted!r} is due")
+
+
+def _check_ends_alike(bench: Bench, run: str) -> None:
+    """Have the runner take an instance, and execute another here, with the runner's resolve."""
+    session = bench.session(each_go(run))
+    session.fire("go", cascade=False)
+    session.settle()
+    (instance,) = held_instances(session, "go", 1, cascade=False)
+    manager, resolve = session.manager, bench.runner.resolve
+    bench.in_time(lambda: execute(manager, instance, resolve=resolve), "execute(…, resolve)")
+    taken, here = (_end_of(session, name) for name in ("t#0", "t#1"))
+    if taken != here:
+        broken(f"ended {taken} for {run!r}, and what resolve() returns ends {here}")
+
+
+def _end_of(session: Session, name: str) -> tuple[str, str | None, list[str]]:
+    instance = session.manager.instance(name)
+    steps = [note.step for note in session.notes() if note.instance_name == name]
+    return str(instance.status), instance.metadata.get("error", {}).get("type"), steps
+
+
+def _check_runs_what_is_resolved(bench: Bench) -> None:
+    """Have ``resolve`` return another task, as a subclass' does that finds tasks elsewhere."""
+    session = bench.session(each_go("note"))
+    other = f"{check_tasks.__name__}.note_otherwise"
+    with mock.patch.object(bench.runner, "resolve", return_value=check_tasks.TASKS[other]):
+        session.fire("go")
+        session.settle_finished()
+    if [note.step for note in session.notes()] != ["note_otherwise"]:
+        broken("ran another task than the one that its resolve() returned")

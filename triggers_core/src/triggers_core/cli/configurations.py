@@ -21,6 +21,7 @@ from triggers_core.cli.terminal import (
     out,
     plain,
 )
+from triggers_core.errors import ConfigurationError
 from triggers_core.insight.graph import to_dot, to_mermaid
 from triggers_core.insight.lint import lint
 from triggers_core.insight.viewing import facts_of
@@ -64,6 +65,7 @@ def check(
         default_runner=_default(plugins),
         unclaimed=validate.found,
     )
+    warnings += _refused(plugins, checked)
     warnings += _unresolved(plugins, checked) if resolve else []
     for warning in warnings:
         out().print(f"[yellow]warning:[/] {escape(plain(warning))}", soft_wrap=True)
@@ -108,6 +110,17 @@ def _default(plugins: Plugins) -> str | None:
     """Return the runner of tasks that name none; None where a plugin chooses."""
     chooses = plugins.has_hook("triggers_select_runner")
     return None if chooses else TriggerManager.default_task_runner_name
+
+
+def _refused(plugins: Plugins, configuration: Configuration) -> list[str]:
+    """Return a complaint for each task that a plugin refuses."""
+    complaints = []
+    for task in configuration.values():
+        try:
+            plugins.check_task(task, task.using or _default(plugins))
+        except ConfigurationError as error:
+            complaints.append(str(error))
+    return complaints
 
 
 def _unresolved(plugins: Plugins, configuration: Configuration) -> list[str]:

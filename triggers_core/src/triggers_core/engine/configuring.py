@@ -82,6 +82,7 @@ def request(
     for task in tasks.values():
         session.plugins.check_target(task.run, f"task {task.name!r}")
         _check_runner(session, task)
+        session.plugins.check_task(task, _runner_name(session, task))
     tell_of_unclaimed(validate.found)
     why = remark(reason, by, "update_configuration")
     if why and not abandon_retired:
@@ -219,11 +220,18 @@ def _names_to_retire(retire: Collection[str], tasks: Configuration) -> frozenset
     return frozenset(retire)
 
 
+def _runner_name(session: Session, task: TaskConfig) -> str | None:
+    """Return the runner that the task is for; None where a plugin chooses it for an instance."""
+    if task.using is None and session.plugins.has_hook("triggers_select_runner"):
+        return None
+    return task.using or session.default_task_runner_name
+
+
 def _check_runner(session: Session, task: TaskConfig) -> None:
     asked_by = f"task {task.name!r}"
-    if task.using is None and session.plugins.has_hook("triggers_select_runner"):
-        return  # which says it when the instance is there
-    name = task.using or session.default_task_runner_name
+    name = _runner_name(session, task)
+    if name is None:
+        return
     session.plugins.check_runner(name, asked_by)
     if "name" not in vars(type(session)):
         runner = session.plugins.runner(name, asked_by)

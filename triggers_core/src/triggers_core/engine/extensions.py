@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 import pluggy
 
+from triggers_core.rules.config import TaskConfig
 from triggers_core.storage.base import DEFAULT_ALIAS, Storage
 
 
@@ -31,6 +32,8 @@ class Extensions(Protocol):
     def observe(self, observer: str, **arguments: Any) -> None: ...
 
     def validate_directive(self, task_name: str, directive: str, value: Any) -> bool: ...
+
+    def check_task(self, task: TaskConfig, runner_name: str | None) -> None: ...
 
     def runner(self, name: str, asked_by: str = "") -> Runner: ...
 

@@ -26,6 +26,7 @@ from triggers_core.plugins import kinds
 from triggers_core.plugins.core_hooks import CoreHooks
 from triggers_core.plugins.entry_points import Offer, installed
 from triggers_core.plugins.registry import Registration
+from triggers_core.rules.config import TaskConfig
 from triggers_core.rules.names import runner_advice
 from triggers_core.runner import BaseTaskRunner
 from triggers_core.storage.base import DEFAULT_ALIAS, Storage
@@ -149,6 +150,17 @@ class Plugins:
                 task_name=task_name, directive=directive, value=value
             )
         )
+
+    def check_task(self, task: TaskConfig, runner_name: str | None) -> None:
+        """Raise ConfigurationError for a task that a plugin refuses.
+
+        Args:
+            runner_name: the runner that it is for; None where a plugin chooses.
+        """
+        try:
+            self.hook.triggers_check_task(task_config=task, runner_name=runner_name)
+        except ValueError as error:
+            raise ConfigurationError(f"task {task.name!r}: {error}") from error
 
     def runner(self, name: str, asked_by: str = "") -> BaseTaskRunner:
         """Return the runner of that name, built at the first call and kept.

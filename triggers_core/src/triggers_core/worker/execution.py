@@ -13,7 +13,7 @@ from typing import Any
 from triggers_core.engine.change import change
 from triggers_core.engine.effects import fire, skip
 from triggers_core.engine.work import Work
-from triggers_core.errors import InvalidKwargs, MaxRetriesExceeded
+from triggers_core.errors import InvalidKwargs
 from triggers_core.manager import TriggerManager
 from triggers_core.plugins.core_hooks import RUN_TASK
 from triggers_core.rules.instance import ACTIVE, Status, TaskInstance
@@ -187,16 +187,10 @@ def _skip(context: TaskContext, asked: SkipRequested) -> TaskInstance | None:
 
 
 def _retry(context: TaskContext, retry: RetryRequested, task: TriggerTask) -> TaskInstance | None:
-    attempt = context.attempt
-    reason = retry.__cause__ or retry.__context__
-    max_retries = task.max_retries if retry.max_retries is None else retry.max_retries
-    if attempt > max_retries:
-        exceeded = MaxRetriesExceeded(
-            f"task {context.instance.task_name!r} asked for a retry after attempt {attempt}, "
-            f"and its max_retries is {max_retries}"
-        )
-        exceeded.__cause__ = reason
-        return _fail(context, exceeded)
+    refused = retry.refusal(task, context)
+    if refused is not None:
+        return _fail(context, refused)
+    reason = retry.reason
     cooldown = task.cooldown if retry.cooldown is None else retry.cooldown
 
     def end(work: Work, instance: TaskInstance) -> TaskInstance:
@@ -204,7 +198,7 @@ def _retry(context: TaskContext, retry: RetryRequested, task: TriggerTask) -> Ta
             instance = instance.with_metadata(error=_described(reason))
         work.replay(
             instance,
-            attempt=attempt + 1,
+            attempt=context.attempt + 1,
             config_digest=instance.config_digest,
             not_before=work.at + cooldown if cooldown else 0.0,
         )
