@@ -122,6 +122,18 @@ class TestTakeOver:
 
         assert received == [{"paid": {"by": "card"}, "packed": {}}]
 
+    def test_c5_what_it_took_by_its_earlier_directives_is_received_too(self, order, runner, tasks):
+        received = []
+        tasks["shop.ship"] = trigger_task(lambda context: received.append(context.trigger_kwargs))
+        order.fire("paid", {"amount": 1})
+        order.update_configuration({"t_ship": {**SHIP, "after": ["packed"], "unless": ["lost"]}})
+
+        order.update_instance_configuration("t_ship#0")
+        order.fire("packed")
+        runner.work()
+
+        assert received == [{"paid": {"amount": 1}, "packed": {}}]
+
     def test_what_still_waits_has_waited_since_it_was_made(self, order, storage):
         order.fire("paid")
         before = order.instance("t_ship#0")

@@ -274,7 +274,7 @@ def replay_failures(session: Session) -> None:
 
 def skip_failures(session: Session) -> None:
     """Skip by hand, with a cascade, every instance that is failed now."""
-    result = {"notes": str(session.folder), "from": "by hand"}
+    result = {**_notes_of(session), "from": "by hand"}
     for instance in session.manager.instances(statuses={Status.FAILED}):
         session.manager.skip_failed_instance(instance, cascade=True, result=result)
         session.settle()
@@ -288,7 +288,12 @@ def abandon_what_waits(session: Session) -> None:
 
 def reconfigure(session: Session, directives: Mapping[str, Mapping[str, Any]]) -> None:
     """Put these tasks in the place of all, and take what waits over or abandon it."""
-    session.configure(directives, replace=True, abandon_retired=True, update_instances=True)
+    # A replay by these may have taken nothing that they pass on: they say where to write notes.
+    noting = {
+        name: {**task, "withParams": {**task["withParams"], "session": _notes_of(session)}}
+        for name, task in directives.items()
+    }
+    session.configure(noting, replace=True, abandon_retired=True, update_instances=True)
 
 
 def check_endings(session: Session, wanted: Iterable[Ending]) -> None:
@@ -303,6 +308,10 @@ def compared(wanted: Counter[Ending], found: Counter[Ending]) -> str:
     missing = [f"    missing  {_told(ending)}" for ending in (wanted - found).elements()]
     surplus = [f"    surplus  {_told(ending)}" for ending in (found - wanted).elements()]
     return "\n".join(missing + surplus)
+
+
+def _notes_of(session: Session) -> dict[str, str]:
+    return {"notes": str(session.folder)}
 
 
 def _call(function: str, argument: object, before: str = "") -> str:

@@ -101,11 +101,12 @@ class TaskConfig:
         return self.awaited | frozenset(self.unless)
 
     def received(self, taken: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Return the kwargs that the task gets of what its instance took (C5): those of the
-        triggers that it awaits, merged over the defaults. What would have abandoned it is none
-        of its business."""
-        awaited = {name: kwargs for name, kwargs in taken.items() if name in self.awaited}
-        return merge_kwargs(self.with_params, awaited)
+        """Return the kwargs that the task gets of what its instance took (C5), merged over the
+        defaults. What would have abandoned it is none of its business; what it took by an earlier
+        configuration is."""
+        ignored = self.triggers - self.awaited
+        fired = {name: kwargs for name, kwargs in taken.items() if name not in ignored}
+        return merge_kwargs(self.with_params, fired)
 
     @classmethod
     def parse(
