@@ -165,6 +165,9 @@ class Worker:
     def log(self):
         return self._log.read_text()
 
+    def is_alive(self):
+        return self._process.poll() is None
+
     def ask_to_stop(self):
         """Tell it to finish what it runs, and end."""
         self._process.send_signal(signal.SIGTERM)
