@@ -49,6 +49,9 @@ class Unhooked(Unobserved):
     def hook(self) -> Any:
         return self
 
+    def triggers_check_task(self, **arguments: Any) -> None:
+        pass
+
     def triggers_select_runner(self, **arguments: Any) -> None:
         return None
 
