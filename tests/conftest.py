@@ -1,5 +1,6 @@
 """Wheels of the workspace's distributions, and clean environments to install them in."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -44,6 +45,14 @@ def distributions() -> Iterator[tuple[str, Path]]:
 
 
 DISTRIBUTIONS = dict(distributions())
+
+
+def tool(name):
+    """Return a module of tools/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def pip(*arguments):

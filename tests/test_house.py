@@ -1,14 +1,10 @@
 """That the check of the house, which ``make lint`` runs, finds what it is there to find."""
 
-import importlib.util
-
 import pytest
 
-from .conftest import ROOT
+from .conftest import ROOT, tool
 
-_spec = importlib.util.spec_from_file_location("check_house", ROOT / "tools" / "check_house.py")
-check_house = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(check_house)
+check_house = tool("check_house")
 
 
 @pytest.fixture

@@ -1,17 +1,14 @@
 """What a package index will show of each distribution, and what the check of a release finds."""
 
-import importlib.util
 import re
 import shutil
 import zipfile
 
 import pytest
 
-from .conftest import ROOT
+from .conftest import ROOT, tool
 
-_spec = importlib.util.spec_from_file_location("check_release", ROOT / "tools/check_release.py")
-check_release = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(check_release)
+check_release = tool("check_release")
 
 
 def long_description(wheel):

@@ -5,6 +5,7 @@ from collections import deque
 from contextlib import closing
 
 import pytest
+from typer.testing import CliRunner
 
 from triggers_core import (
     BaseTaskRunner,
@@ -15,6 +16,7 @@ from triggers_core import (
     execute,
     hookimpl,
 )
+from triggers_core.cli import commands
 from triggers_core.task import as_task
 from triggers_threading import ThreadingTaskRunner
 
@@ -175,3 +177,14 @@ def _stored_in_memory(storage):
         for uid, session in storage._sessions.items()
     }
     return {"sessions": sessions, "configurations": dict(storage._bodies)}
+
+
+@pytest.fixture
+def triggers(plugins, storage):
+    """Return a function that runs the command line on the storage, and gives the result."""
+    plugins.add_storage(storage)
+
+    def triggers(*arguments, **environment):
+        return CliRunner().invoke(commands.build(plugins), arguments, env=environment)
+
+    return triggers

@@ -48,17 +48,6 @@ def break_down(context):
 
 
 @pytest.fixture
-def triggers(plugins, storage):
-    """Return a function that runs the command line on the storage, and gives the result."""
-    plugins.add_storage(storage)
-
-    def triggers(*arguments, **environment):
-        return CliRunner().invoke(commands.build(plugins), arguments, env=environment)
-
-    return triggers
-
-
-@pytest.fixture
 def case(manager):
     manager.update_configuration(CONFIGURATION)
     return manager

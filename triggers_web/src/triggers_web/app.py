@@ -35,7 +35,15 @@ from triggers_core.errors import (
     TaskNotFound,
     TriggersError,
 )
-from triggers_core.insight.diagnosis import Facts, Finding, explain, lasted, note, waits_of
+from triggers_core.insight.diagnosis import (
+    Facts,
+    Finding,
+    explain,
+    note,
+    queued_for,
+    ran_for,
+    waits_of,
+)
 from triggers_core.insight.graph import graph_of
 from triggers_core.insight.viewing import facts_of, manager_of, viewer_of
 from triggers_core.plugins.in_use import Plugins, default_plugins
@@ -314,7 +322,8 @@ class _Pages:
             instance=found,
             clones=[each for each in facts.instances if each.parent == name],
             why=_lines(explain(name, facts)),
-            lasted=partial(lasted, now=facts.now),
+            queued=queued_for(found, facts.now),
+            ran=ran_for(found, facts.now),
             received=self._storage.task_config(found).received(found.trigger_kwargs),
             metadata={
                 key: value for key, value in found.metadata.items() if key not in _SHOWN_APART

@@ -175,6 +175,6 @@ def reconfigure(
     Example: triggers reconfigure case-891 't_close#0'
     """
     manager = manager_at(context.obj, storage, session)
-    status = manager.update_instance_configuration(instance).status
-    waits_for = ", ".join(sorted(manager.instance(instance).waits_for))
-    typer.echo(f"{instance} is {status}{waits_for and f', and waits for {waits_for}'}")
+    updated = manager.update_instance_configuration(instance)
+    waits_for = ", ".join(sorted(updated.waits_for))
+    typer.echo(f"{instance} is {updated.status}{waits_for and f', and waits for {waits_for}'}")

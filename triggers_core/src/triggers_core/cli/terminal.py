@@ -22,7 +22,15 @@ from rich.tree import Tree
 
 from triggers_core.engine import notices
 from triggers_core.errors import DispatchError, TriggersError
-from triggers_core.insight.diagnosis import Finding, lasted, moment, note, span, waits_of
+from triggers_core.insight.diagnosis import (
+    Finding,
+    moment,
+    note,
+    queued_for,
+    ran_for,
+    span,
+    waits_of,
+)
 from triggers_core.manager import TriggerManager
 from triggers_core.rules.instance import Status, TaskInstance, counted
 
@@ -120,7 +128,7 @@ def instances_table(manager: TriggerManager, instances: Sequence[TaskInstance]) 
             f"[{STYLES[instance.status]}]{instance.status}[/]",
             escape(_waits_for(manager, instance)),
             f"{moment(instance.changed_at)} ({span(now - instance.changed_at)})",
-            *(_lengths(instance, now) if are_timed else ()),
+            *((queued_for(instance, now), ran_for(instance, now)) if are_timed else ()),
             str(instance.attempt),
             escape(plain(note(instance, now))),
         )
@@ -198,11 +206,3 @@ def _details(finding: Finding) -> Iterator[str]:
 
 def _waits_for(manager: TriggerManager, instance: TaskInstance) -> str:
     return str(waits_of(instance, manager.task_config(instance))) if instance.waits_for else ""
-
-
-def _lengths(instance: TaskInstance, now: float) -> tuple[str, str]:
-    queued_until = instance.started_at or instance.ended_at
-    return (
-        lasted(instance.scheduled_at, queued_until, now),
-        lasted(instance.started_at, instance.ended_at, now),
-    )

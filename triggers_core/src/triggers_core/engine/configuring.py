@@ -81,8 +81,9 @@ def request(
     tasks = Configuration.parse(configuration, validate)
     for task in tasks.values():
         session.plugins.check_target(task.run, f"task {task.name!r}")
-        _check_runner(session, task)
-        session.plugins.check_task(task, _runner_name(session, task))
+        runner_name = _runner_name(session, task)
+        _check_runner(session, runner_name, f"task {task.name!r}")
+        session.plugins.check_task(task, runner_name)
     tell_of_unclaimed(validate.found)
     why = remark(reason, by, "update_configuration")
     if why and not abandon_retired:
@@ -227,13 +228,11 @@ def _runner_name(session: Session, task: TaskConfig) -> str | None:
     return task.using or session.default_task_runner_name
 
 
-def _check_runner(session: Session, task: TaskConfig) -> None:
-    asked_by = f"task {task.name!r}"
-    name = _runner_name(session, task)
+def _check_runner(session: Session, name: str | None, asked_by: str) -> None:
     if name is None:
         return
     session.plugins.check_runner(name, asked_by)
-    if "name" not in vars(type(session)):
+    if not session.has_own_name:
         runner = session.plugins.runner(name, asked_by)
         if "remote" in runner.capabilities:
             session.check_has_own_name()

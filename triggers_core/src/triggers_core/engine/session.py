@@ -41,11 +41,16 @@ class Session:
                 "plugins.open_storage('sqlite:///triggers.db') returns one"
             )
 
+    @property
+    def has_own_name(self) -> bool:
+        """Whether the class names itself, and does not go by the name of its base class."""
+        return "name" in vars(type(self))
+
     def check_has_own_name(self) -> None:
         """Raise PluginError for a class that goes by the name of the class that it is made from:
         whoever follows a reference would open the session with that one."""
         own = type(self)
-        if "name" not in vars(own):
+        if not self.has_own_name:
             raise PluginError(
                 f"the manager class {own.__name__} has no name of its own, and would be "
                 f"{self.name!r} to workers; write name = {own.__name__.lower()!r} in its body, and "

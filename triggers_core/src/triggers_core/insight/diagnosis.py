@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from difflib import get_close_matches
 
 from triggers_core.errors import TaskNotFound
 from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance, counted
+from triggers_core.rules.names import most_alike
 from triggers_core.rules.remarks import BY, REASON
 
 MOST_INSTANCES = 10
@@ -131,12 +131,14 @@ def span(seconds: float) -> str:
     return f"{max(seconds, 0):.0f} s"
 
 
-def lasted(start: float | None, end: float | None, now: float) -> str:
-    """Return how long something took, or takes so far; "" for what has not begun."""
-    if start is None:
-        return ""
-    seconds = (now if end is None else end) - start
-    return f"{max(seconds, 0):.2f} s" if seconds < _EXACT_SECONDS else span(seconds)
+def queued_for(instance: TaskInstance, now: float) -> str:
+    """Return how long the instance was queued for a worker, or is so far; "" if it never was."""
+    return _lasted(instance.scheduled_at, instance.started_at or instance.ended_at, now)
+
+
+def ran_for(instance: TaskInstance, now: float) -> str:
+    """Return how long the instance ran, or runs so far; "" if it has not started."""
+    return _lasted(instance.started_at, instance.ended_at, now)
 
 
 def moment(at: float) -> str:
@@ -317,8 +319,10 @@ class _Explainer:
         )
 
     def _but_alike(self, name: str) -> str:
-        alike = get_close_matches(name, self._facts.unawaited, n=1)
-        return f"; {alike[0]!r} has, and no task waits for that: is one misspelt?" if alike else ""
+        alike = most_alike(name, self._facts.unawaited)
+        if alike is None:
+            return ""
+        return f"; {alike!r} has, and no task waits for that: is one misspelt?"
 
     def _further(self, name: str) -> Finding:
         if self._depth == MOST_TASKS_DEEP:
@@ -335,6 +339,13 @@ class _Explainer:
 
     def _is_lost(self, instance: TaskInstance) -> bool:
         return instance.recover_at is not None and instance.recover_at <= self._facts.now
+
+
+def _lasted(start: float | None, end: float | None, now: float) -> str:
+    if start is None:
+        return ""
+    seconds = (now if end is None else end) - start
+    return f"{max(seconds, 0):.2f} s" if seconds < _EXACT_SECONDS else span(seconds)
 
 
 def _happened(instance: TaskInstance, now: float) -> str:

@@ -11,7 +11,6 @@ from triggers_core.errors import InvalidName
 MAX_NAME_LENGTH = 255
 """Characters. The longest name that every supported database can index."""
 
-
 _RUNNERS_TO_INSTALL = ("celery", "threading")
 """Those that this project publishes, as triggers-NAME."""
 
@@ -34,12 +33,17 @@ shown = _Shown().repr
 """Value → how an error shows it: shortened, whatever its size, depth and own ``repr``."""
 
 
-def did_you_mean(name: str, known: Collection[str]) -> str:
-    """Return the question for the known name that was probably meant; "" where none is alike."""
+def most_alike(name: str, known: Collection[str]) -> str | None:
+    """Return the known name that was probably meant; None where none is alike."""
     from difflib import get_close_matches  # noqa: PLC0415 - slow to import, rarely used
 
-    alike = get_close_matches(name, known, n=1)
-    return f"did you mean {alike[0]!r}?" if alike else ""
+    return next(iter(get_close_matches(name, known, n=1)), None)
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Return the question for the known name that was probably meant; "" where none is alike."""
+    alike = most_alike(name, known)
+    return "" if alike is None else f"did you mean {alike!r}?"
 
 
 def runner_advice(name: str, known: Collection[str]) -> str:
