@@ -487,6 +487,16 @@ class TestGc:
         assert triggers("gc", "--days", "9").stdout == "1 session deleted\n"
         assert [uid for uid, _ in storage.sessions()] == ["failed", "under way", "waiting"]
 
+    def test_what_was_fired_and_no_task_took_waits_too(self, make_manager, triggers, storage):
+        make_manager("never fired into").update_configuration(CONFIGURATION)
+        make_manager("taken by nothing").fire("applied")
+        storage.advance(10 * DAY)
+
+        assert triggers("gc", "--days", "9").stdout == "0 sessions deleted\n"
+        assert triggers("gc", "--days", "11", "--waiting").stdout == "0 sessions deleted\n"
+        assert triggers("gc", "--days", "9", "--waiting").stdout == "1 session deleted\n"
+        assert [uid for uid, _ in storage.sessions()] == ["never fired into"]
+
     def test_a_dry_run_only_says_which(self, old, triggers, storage):
         would = triggers("gc", "--days", "9", "--dry-run")
 
@@ -720,6 +730,51 @@ class TestScript:
 
         assert code == 2
         assert "nosuch cannot be imported: ModuleNotFoundError" in stderr
+
+    def test_an_argument_in_no_encoding_is_one_line(self, start):
+        code, _, stderr = self.run(start, "why", os.fsdecode(b"case\xff"), "ship")
+
+        assert (code, stderr) == (2, "error: the argument 'case\\udcff' is not UTF-8\n")
+
+    def test_what_a_terminal_has_no_character_for_is_escaped(self, start, folder):
+        storage = SqliteStorage(folder / "arrows.db")
+        TriggerManager("a → b", storage=storage, plugins=Plugins()).fire("x")
+        storage.close()
+
+        code, stdout, stderr = self.run(
+            start, "sessions", TRIGGERS_STORAGE="sqlite:///arrows.db", PYTHONIOENCODING="latin-1"
+        )
+
+        assert (code, stderr) == (0, "")
+        assert "a \\u2192 b" in stdout
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+    @pytest.mark.parametrize("how", [[], ["--json"]])
+    def test_output_that_cannot_be_written_is_one_line(self, start, how):
+        with open("/dev/full", "w") as full:
+            process = start(
+                "sessions", *how, stdout=full, TRIGGERS_STORAGE="sqlite:///shop.db", COLUMNS="200"
+            )
+            _, stderr = process.communicate(timeout=DEADLINE_SECONDS)
+
+        assert (process.returncode, stderr) == (1, "error: [Errno 28] No space left on device\n")
+
+    def test_whoever_has_read_enough_of_the_output_ends_it_quietly(self, start):
+        reading, writing = os.pipe()
+        os.close(reading)
+        process = start("sessions", stdout=writing, TRIGGERS_STORAGE="sqlite:///shop.db")
+        os.close(writing)
+
+        assert process.communicate(timeout=DEADLINE_SECONDS)[1] == ""
+
+    @pytest.mark.parametrize("command", [["recover"], ["watch", "order 17"]])
+    def test_an_interval_has_an_end(self, start, command):
+        code, _, stderr = self.run(
+            start, "--import", "shop", *command, "--interval", "inf", COLUMNS="200"
+        )
+
+        assert code == 2
+        assert "--interval" in stderr
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     @pytest.mark.parametrize("command", [["recover"], ["watch", "order 17", "--interval", "0.1"]])

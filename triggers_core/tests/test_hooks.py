@@ -72,6 +72,11 @@ class Pay(TriggerTask):
 
 
 @trigger_task
+def tell_what_was_fired(context):
+    return context.trigger_kwargs
+
+
+@trigger_task
 def retry_once(context):
     if context.attempt == 1:
         context.retry()
@@ -686,6 +691,25 @@ class TestObservers:
 
         assert "wrapping" not in plugins.plugin_names()
         assert not plugins.has_hook(observer)
+
+
+def test_what_an_observer_does_to_kwargs_does_not_reach_the_task(manager, runner, plugins):
+    class Meddler:
+        @hookimpl
+        def triggers_fired(self, trigger_kwargs):
+            trigger_kwargs["euros"] = 0
+
+        @hookimpl
+        def triggers_status_changed(self, task_instance):
+            task_instance.trigger_kwargs["ordered"]["euros"] = 0
+
+    plugins.register(Meddler())
+    manager.update_configuration(configuration("tell_what_was_fired"))
+    manager.fire("ordered", {"euros": 40})
+
+    runner.work()
+
+    assert manager.instance("t_pay#0").metadata["result"] == {"ordered": {"euros": 40}}
 
 
 class TestSettled:

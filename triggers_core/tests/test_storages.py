@@ -494,3 +494,20 @@ def _write(storage, session_uid):
 
 def _index_of(storage):
     return f"{storage.path}-shm"
+
+
+def test_a_thread_that_has_a_session_open_is_told_so_and_keeps_it(storage):
+    with storage.transaction("outer", "m") as unit:
+        unit.remember_trigger("before", {}, at=1.0)
+        with (
+            pytest.raises(StorageError, match="this thread has a session open"),
+            storage.transaction("inner", "m"),
+        ):
+            raise AssertionError("it was let in")
+        unit.remember_trigger("after", {}, at=1.0)
+
+    with storage.read("outer") as reader:
+        assert sorted(reader.fired_triggers()) == ["after", "before"]
+    assert [uid for uid, _ in storage.sessions()] == ["outer"]
+    with storage.transaction("next", "m"):
+        pass

@@ -373,3 +373,26 @@ def test_a_long_chain_of_tasks_is_told_as_far_as_anybody_reads(case, triggers):
     assert "t449 has not begun" in told
     assert "t448: and so on; ask why of it by itself" in told
     assert "waits for 'start', which has not fired" in triggers("why", "s", "t49")
+
+
+def test_names_that_begin_as_options_do_are_advised_after_two_dashes(
+    make_manager, plugins, storage, tasks, runner, triggers
+):
+    plugins.add_storage(storage)
+    tasks["close"] = break_down
+    case = make_manager("--case")
+    case.update_configuration(
+        {
+            "-close": {"after": ["applied"], "run": "close"},
+            "-late": {"after": ["x"], "run": "close"},
+        }
+    )
+    case.fire("applied")
+    runner.work()
+
+    told = triggers("why", "--", "--case", "-close")
+
+    skip = re.search(r"triggers (skip .*)", told)[1]
+    assert skip == "skip --result '{}' -- --case '-close#0'"
+    triggers("skip", "--", "--case", "-close#0")
+    assert "needs triggers fire -- --case -close" in triggers("why", "--", "--case", "-close")

@@ -211,6 +211,35 @@ def fire_at_exit():
     assert found == {"t1 scheduled": 1}
 
 
+def test_what_a_daemon_thread_fires_once_main_has_ended_is_recorded_and_not_run(run_app):
+    """F7: the interpreter does not wait for a daemon thread, so neither for what it fires."""
+    code, stderr, found = run_app(
+        """
+import threading
+
+configure(t1=("go", "step"))
+said = threading.Event()
+
+
+def fire_when_main_has_ended():
+    threading.main_thread().join()
+    try:
+        manager.fire("go")
+    except Exception as error:
+        print(type(error).__name__, error, file=sys.stderr)
+    manager.storage.close()
+    said.set()
+
+
+threading.Thread(target=fire_when_main_has_ended, daemon=True).start()
+threading.Thread(target=said.wait).start()
+"""
+    )
+    assert code == 0
+    assert stderr.startswith("DispatchError session 's': t1#0 did not reach a runner (the interp")
+    assert found == {"t1 scheduled": 1}
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_forks_child_uses_the_runner_while_the_parents_threads_work(run_app):
     code, stderr, found = run_app(

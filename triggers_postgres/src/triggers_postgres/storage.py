@@ -18,7 +18,7 @@ import psycopg
 from psycopg import errors
 
 from triggers_core.errors import InvalidStorage, OutcomeUnknown, StorageError, TransientStorageError
-from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage
+from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage, session_is_open
 from triggers_postgres.clock import Reading
 from triggers_postgres.connections import Connection, Connections, may_pass, pipeline
 from triggers_postgres.schema import check_schema_name, prepare
@@ -117,7 +117,7 @@ class PostgresStorage(Storage):
             OutcomeUnknown: the server could not be asked.
         """
         if self._connections.is_lent:
-            raise StorageError("this thread has a session open; leave it before the next is opened")
+            raise session_is_open()
 
         def begin(connection: Connection) -> PostgresWork:
             with pipeline(connection):

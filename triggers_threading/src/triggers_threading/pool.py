@@ -99,11 +99,11 @@ class ThreadPool:
         """Run the function, no sooner than ``delay`` seconds from now.
 
         Raises:
-            RuntimeError: no thread can be started, or the interpreter waits for threads no
-                longer; the function will not run.
+            RuntimeError: no thread can be started, or the interpreter exits and does not wait for
+                the caller; the function will not run.
         """
         if _is_too_late():
-            raise RuntimeError("the interpreter exits, and waits for no more threads")
+            raise RuntimeError("the interpreter exits, and does not wait for this thread's work")
         with self._changed:
             call = _Call(time.monotonic() + max(delay, 0.0), next(self._order), function)
             heapq.heappush(self._waiting, call)
@@ -227,6 +227,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _is_too_late() -> bool:
-    """Return whether an exit handler calls: it runs once the other threads have been awaited."""
-    main = threading.main_thread()
-    return threading.current_thread() is main and not main.is_alive()
+    """Return whether the caller is one for whom the exiting interpreter waits no longer: an exit
+    handler, which runs once the other threads have been awaited, or a daemon thread."""
+    main, caller = threading.main_thread(), threading.current_thread()
+    return not main.is_alive() and (caller is main or caller.daemon)

@@ -13,7 +13,13 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from triggers_core.cli.options import JsonOption, StorageOption, open_storage
+from triggers_core.cli.options import (
+    SECONDS_A_DAY,
+    IntervalOption,
+    JsonOption,
+    StorageOption,
+    open_storage,
+)
 from triggers_core.cli.terminal import (
     err,
     how_many,
@@ -24,8 +30,6 @@ from triggers_core.recovery import DEFAULT_INTERVAL, Recovered, recover_once, ru
 from triggers_core.rules.instance import ACTIVE, Status, TaskInstance
 from triggers_core.storage.base import DEFAULT_ALIAS, SessionReader, Storage
 
-SECONDS_A_DAY = 86_400
-
 
 def recover(
     context: typer.Context,
@@ -33,9 +37,7 @@ def recover(
     alias: Annotated[
         str, typer.Option(help="What messages to workers call the storage.")
     ] = DEFAULT_ALIAS,
-    interval: Annotated[
-        float, typer.Option(help="Seconds between two passes.", min=0.1)
-    ] = DEFAULT_INTERVAL,
+    interval: IntervalOption = DEFAULT_INTERVAL,
     once: Annotated[bool, typer.Option("--once", help="Make one pass and stop.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -88,8 +90,9 @@ def gc(
 ) -> None:
     """Delete the sessions in which all is over and nothing has changed of late.
 
-    An instance that waits for triggers keeps its session, unless --waiting is given: choose the
-    days then so that none can come any more.
+    An instance that waits for triggers keeps its session, and so does a trigger that no task has
+    taken, unless --waiting is given: choose the days then so that none can come any more. Sessions
+    into which nothing was ever fired stay: nothing says how old they are.
 
     A failed instance keeps its session, unless somebody has marked it as resolved.
 
@@ -98,12 +101,12 @@ def gc(
     opened = open_storage(context.obj, storage)
 
     def is_old(reader: SessionReader) -> bool:
-        instances = reader.instances()
+        instances, fired_at = reader.instances(), reader.last_fired_at()
         before = opened.now() - days * SECONDS_A_DAY
-        return (
-            bool(instances)
-            and (reader.last_fired_at() or 0.0) < before
-            and all(_is_over(each, waiting) and each.changed_at < before for each in instances)
+        if not instances and (fired_at is None or not waiting):
+            return False
+        return (fired_at or 0.0) < before and all(
+            _is_over(each, waiting) and each.changed_at < before for each in instances
         )
 
     found = 0

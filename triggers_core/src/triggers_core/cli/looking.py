@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from triggers_core.cli.options import (
+    IntervalOption,
     JsonOption,
     SessionArgument,
     StorageOption,
@@ -129,7 +130,7 @@ def watch(
     context: typer.Context,
     session: SessionArgument,
     storage: StorageOption = None,
-    interval: Annotated[float, typer.Option(help="Seconds between looks.", min=0.1)] = 1.0,
+    interval: IntervalOption = 1.0,
     until_settled: Annotated[
         bool, typer.Option("--until-settled", help="Stop when nothing runs any more.")
     ] = False,

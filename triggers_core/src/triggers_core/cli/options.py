@@ -18,6 +18,7 @@ from triggers_core.plugins.in_use import STORAGE_VARIABLE, Plugins, default_plug
 from triggers_core.storage.base import DEFAULT_ALIAS, Storage
 
 MOST_COMPLETIONS = 100
+SECONDS_A_DAY = 86_400
 BY_VARIABLE = "TRIGGERS_BY"
 
 
@@ -83,6 +84,9 @@ ReasonOption = Annotated[
 ]
 ByOption = Annotated[
     str | None, typer.Option(envvar=BY_VARIABLE, help="Who does it: kept with the instance too.")
+]
+IntervalOption = Annotated[
+    float, typer.Option(help="Seconds between two looks.", min=0.1, max=SECONDS_A_DAY)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 KwargsOption = Annotated[str, typer.Option(help="Kwargs, as a JSON object.")]

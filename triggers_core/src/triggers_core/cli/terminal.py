@@ -73,9 +73,13 @@ def fail(text: str, code: int = 1) -> NoReturn:
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Turn an error of ours into one line and an exit code."""
+    """Turn an error of ours, or of the disk and the like, into one line and an exit code."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # whoever read the output has seen enough; typer ends quietly
+    except OSError as error:
+        fail(str(error))
     except TriggersError as error:
         fail(str(error), RECORDED_BUT_NOT_SENT if isinstance(error, DispatchError) else 1)
 

@@ -248,7 +248,7 @@ class _Explainer:
         elif self._facts.is_outdated(instance):
             yield (
                 "its task is configured otherwise by now, and it goes on as it was made; "
-                f"to take it over: triggers reconfigure {_typed(instance)}"
+                f"to take it over: {_command('reconfigure', *_where(instance))}"
             )
         yield from self._way_out(instance)
 
@@ -257,7 +257,8 @@ class _Explainer:
         comes later wants to go on."""
         is_retired = instance.task_name not in self._facts.configuration
         if is_retired or self._asked in {instance.name, instance.task_name}:
-            yield f"to give it up: triggers abandon {_typed(instance)} --reason '…'"
+            given_up = _command("abandon", *_where(instance), options="--reason '…'")
+            yield f"to give it up: {given_up}"
 
     def _why_not_claimed(self, instance: TaskInstance) -> Iterator[str]:
         tried = self._parent_of(instance)
@@ -292,22 +293,22 @@ class _Explainer:
         yield f"recovery {then}: does `triggers recover` run?"
 
     def _after_the_end(self, instance: TaskInstance) -> Iterator[Finding]:
-        where = _typed(instance)
+        where = _where(instance)
         if instance.status is Status.FAILED:
             if instance.metadata.get("logs_resolved"):
                 yield Finding("somebody has marked this as resolved")
-            yield Finding(f"to run it again, once mended: triggers replay {where}")
-            yield Finding(f"to go on without it: triggers skip {where} --result '{{}}'")
+            yield Finding(f"to run it again, once mended: {_command('replay', *where)}")
+            skipped = _command("skip", *where, options="--result '{}'")
+            yield Finding(f"to go on without it: {skipped}")
         elif instance.status is Status.REPLAYED:
             clones = [each for each in self._facts.instances if each.parent == instance.name]
             for clone in clones:
                 if clone.task_name == instance.task_name:
                     yield Finding(f"{clone.name} stands in for it, and is {clone.status}")
         elif _ended_by_hand(instance) and self._facts.configuration.tasks_with(instance.task_name):
+            fired = _command("fire", instance.session_uid, instance.task_name)
             yield Finding(
-                f"it was {instance.status} without a cascade: what waits for it needs "
-                f"triggers fire {shlex.quote(instance.session_uid)} "
-                f"{shlex.quote(instance.task_name)}"
+                f"it was {instance.status} without a cascade: what waits for it needs {fired}"
             )
 
     def _waits(self, trigger_names: Iterable[str]) -> tuple[Finding, ...]:
@@ -367,9 +368,17 @@ def _ended_by_hand(instance: TaskInstance) -> bool:
     return instance.status is Status.ABANDONED and REASON in instance.metadata
 
 
-def _typed(instance: TaskInstance) -> str:
-    """Return session and instance as they are typed in a command."""
-    return f"{shlex.quote(instance.session_uid)} {shlex.quote(instance.name)}"
+def _where(instance: TaskInstance) -> tuple[str, str]:
+    return instance.session_uid, instance.name
+
+
+def _command(command: str, *arguments: str, options: str = "") -> str:
+    """Return what is typed in a shell. A name that begins as an option does comes after ``--``."""
+    typed = shlex.join(arguments)
+    parts = (typed, options)
+    if any(argument.startswith("-") for argument in arguments):
+        parts = (options, f"-- {typed}")
+    return " ".join(filter(None, ("triggers", command, *parts)))
 
 
 def _said(instance: TaskInstance) -> tuple[Finding, ...]:

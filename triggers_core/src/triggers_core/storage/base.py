@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from triggers_core.errors import StorageError
 from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.names import check_name
@@ -235,3 +236,9 @@ def _kept(body: str | None) -> str:
     if body is None:
         raise ValueError("there is none")
     return text_of(body)
+
+
+def session_is_open() -> StorageError:
+    """Return the error for a thread that opens a session while it has one open, as a signal's
+    handler does: it would wait for itself."""
+    return StorageError("this thread has a session open; leave it before the next is opened")

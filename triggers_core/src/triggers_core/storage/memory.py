@@ -21,6 +21,7 @@ from triggers_core.storage.base import (
     SessionReader,
     Storage,
     UnitOfWork,
+    session_is_open,
 )
 from triggers_core.storage.row import decode_instance, encode_instance
 
@@ -89,7 +90,9 @@ class MemoryStorage(Storage):
         call_at_fork(self)
 
     def _renew_locks(self) -> None:
-        self._turn = threading.Lock()  # held for a whole transaction
+        # Held for a whole transaction. Whoever has it is told so, and does not wait for itself.
+        self._turn = threading.RLock()
+        self._is_amid = False
         self._lock = threading.Lock()  # held while what is committed is changed or counted
 
     @classmethod
@@ -101,7 +104,7 @@ class MemoryStorage(Storage):
 
     @contextmanager
     def transaction(self, session_uid: str, manager_name: str) -> Iterator[_MemoryWork]:
-        with self._turn:
+        with self._turn, self._transaction_of_its_own():
             session = self._sessions.get(session_uid) or _Session(manager_name)
             work = _MemoryWork(session_uid, session, self._bodies)
             try:
@@ -115,6 +118,16 @@ class MemoryStorage(Storage):
                     del self._sessions[session_uid]
                 else:
                     work.apply_to(self._writable(session_uid))
+
+    @contextmanager
+    def _transaction_of_its_own(self) -> Iterator[None]:
+        if self._is_amid:
+            raise session_is_open()
+        self._is_amid = True
+        try:
+            yield
+        finally:
+            self._is_amid = False
 
     @contextmanager
     def read(self, session_uid: str) -> Iterator[_MemoryReader]:

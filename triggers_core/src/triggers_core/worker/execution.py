@@ -27,6 +27,7 @@ from triggers_core.task import (
 )
 from triggers_core.worker.lease import KEEPER
 
+Kwargs = dict[str, dict[str, Any]]
 ResolveTask = Callable[[TriggerManager, TaskInstance], TriggerTask]
 
 _logger = logging.getLogger(__name__)
@@ -58,17 +59,15 @@ def execute(
     """
     _wait_until(task_instance.not_before, manager)
     task = _resolve(manager, task_instance, resolve)
-    reruns_left = 0 if isinstance(task, BaseException) else task.reruns_left(task_instance.attempt)
-    instance = _claim(manager, task_instance, reruns_left)
-    if instance is None:
+    context = _claim(manager, task_instance, task)
+    if context is None:
         return None
     if isinstance(task, BaseException):
-        return _fail(TaskContext(manager, instance, {}), task)
-    context = TaskContext(manager, instance, _kwargs_for(manager, instance))
+        return _fail(context, task)
     try:
-        with KEEPER.holding(manager, instance):
+        with KEEPER.holding(manager, context.instance):
             result = manager.plugins.hook.triggers_execute(context=context, task=task)
-        text = encode_kwargs(result, f"task {instance.task_name!r}, result")
+        text = encode_kwargs(result, f"task {task_instance.task_name!r}, result")
     except SkipRequested as asked:
         return _skip(context, asked)
     except RetryRequested as asked:
@@ -130,23 +129,29 @@ def _resolve(
 
 
 def _claim(
-    manager: TriggerManager, dispatched: TaskInstance, reruns_left: int
-) -> TaskInstance | None:
-    """Return the instance as running, under a lease, or None when it is not to be run (X1)."""
+    manager: TriggerManager, dispatched: TaskInstance, task: TriggerTask | BaseException
+) -> TaskContext | None:
+    """Return what the task is told, its instance running, under a lease; None when that is not to
+    be run (X1)."""
+    found = None if isinstance(task, BaseException) else task
+    reruns_left = 0 if found is None else found.reruns_left(dispatched.attempt)
 
-    def claim(work: Work) -> tuple[TaskInstance, bool]:
+    def claim(work: Work) -> tuple[TaskInstance, Kwargs | None]:
         current = work.find(dispatched.name)
         if current.status is not Status.SCHEDULED or current.attempt != dispatched.attempt:
-            return current, False
+            return current, None
+        # Before observers are told, who may do to theirs what they like.
+        taken = current.trigger_kwargs
+        received = {} if found is None else work.task_config(current).received(taken)
         lease_end = work.at + manager.lease_duration
         running = work.change_to(
             current, Status.RUNNING, recover_at=lease_end, reruns_left=reruns_left
         )
-        return running, True
+        return running, received
 
-    current, is_claimed = change(manager, claim)
-    if is_claimed:
-        return current
+    current, received = change(manager, claim)
+    if received is not None:
+        return TaskContext(manager, current, received)
     _logger.info(
         "session %r: dropped a message for %s, attempt %d: it is %s, attempt %d",
         manager.session_uid,
@@ -156,10 +161,6 @@ def _claim(
         current.attempt,
     )
     return None
-
-
-def _kwargs_for(manager: TriggerManager, instance: TaskInstance) -> dict[str, dict[str, Any]]:
-    return manager.task_config(instance).received(instance.trigger_kwargs)
 
 
 def _finish(context: TaskContext, text: str) -> TaskInstance | None:
