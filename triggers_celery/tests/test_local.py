@@ -148,6 +148,21 @@ def test_a_third_partys_runner_runs_a_celery_task(app, manager):
     assert run_it(manager).metadata["result"] == {"retries": 0}
 
 
+def test_a_manager_class_without_a_name_of_its_own_will_do(app, plugins):
+    """Nobody has to find it again: there is no worker."""
+
+    class InThreads(TriggerManager):
+        default_task_runner_name = "threading"
+
+    declare(app, nothing)
+    manager = InThreads("session", storage=MemoryStorage(), plugins=plugins)
+    manager.update_configuration({"t": {"after": ["go"], "run": "local.task"}})
+    manager.fire("go")
+    plugins.runner("threading").join()
+
+    assert_finished(manager, "t#0")
+
+
 def test_a_call_of_the_applications_own_is_given_what_it_is_on_a_worker(app, manager):
     seen = []
 

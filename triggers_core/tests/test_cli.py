@@ -395,6 +395,27 @@ class TestWatch:
         assert watched.exit_code == 0
         assert rows(watched.stdout)[1][:2] == ["t_close#0", "unstarted"]
 
+    def test_as_json_it_is_a_line_for_each_change(self, case, triggers, runner, tasks, monkeypatch):
+        tasks["close"] = tasks["archive"] = close
+
+        def tell_and_work(instances, **how):
+            told = listed(instances, **how)
+            runner.work()
+            return told
+
+        listed = looking._listed
+        monkeypatch.setattr(looking, "_listed", tell_and_work)
+        case.fire("applied")
+        case.fire("fee_paid")
+
+        watched = triggers("watch", "s", "--until-settled", "--interval", "0.1", "--json")
+
+        lines = [json.loads(line) for line in watched.stdout.splitlines()]
+        assert [[(each["name"], each["status"]) for each in line] for line in lines] == [
+            [("t_close#0", "scheduled")],
+            [("t_archive#0", "finished"), ("t_close#0", "finished")],
+        ]
+
     def test_it_looks_again_until_then(self, case, triggers, runner, tasks, monkeypatch):
         tasks["close"] = tasks["archive"] = close
         looks = []
@@ -548,6 +569,17 @@ class TestWhereSessionsAre:
         assert refused.exit_code == 2
         assert "name one by its URL, as in --storage sqlite:///triggers.db" in refused.stderr
 
+    def test_recover_has_json_for_one_pass_alone(self, tmp_path):
+        url = f"sqlite:///{tmp_path}/some.db"
+        refused = CliRunner().invoke(
+            commands.build(Plugins()),
+            ["recover", "--json", "--storage", url],
+            env={"COLUMNS": "300"},
+        )
+
+        assert refused.exit_code == 2
+        assert "it tells of one pass: say --once too" in refused.stderr
+
     def test_by_a_path_that_is_mistyped(self, tmp_path):
         url = f"sqlite:///{tmp_path}/nosuch.db"
 
@@ -556,7 +588,18 @@ class TestWhereSessionsAre:
         assert refused.exit_code == 1
         assert list(tmp_path.iterdir()) == []
 
-    @pytest.mark.parametrize("command", [["sessions"], ["show", "s"], ["why", "s", "t"]])
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["sessions"],
+            ["show", "s"],
+            ["why", "s", "t"],
+            ["watch", "s"],
+            ["graph", "--session", "s"],
+            ["gc", "--days", "1", "--dry-run"],
+            ["configure", "--all-open", "--retire", "t", "--dry-run"],
+        ],
+    )
     def test_a_command_that_only_looks_needs_a_store(self, tmp_path, command):
         url = f"sqlite:///{tmp_path}/nosuch.db"
 

@@ -384,7 +384,7 @@ def test_names_that_begin_as_options_do_are_advised_after_two_dashes(
     case.update_configuration(
         {
             "-close": {"after": ["applied"], "run": "close"},
-            "-late": {"after": ["x"], "run": "close"},
+            "-archive": {"after": ["-close"], "run": "close"},
         }
     )
     case.fire("applied")

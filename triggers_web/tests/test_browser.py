@@ -252,6 +252,12 @@ def test_on_another_address_the_command_warns(start, processes):
     assert "warning: 0.0.0.0 is no loopback address" in printed
 
 
+def test_of_a_store_that_is_not_there_yet_the_command_warns(start, tmp_path):
+    printed = start("--storage", f"sqlite:///{tmp_path}/nosuch.db")
+
+    assert "nosuch.db'): there is no such store yet; is it named rightly?" in printed
+
+
 def test_a_store_that_cannot_be_opened_is_told_at_once(tmp_path):
     done = subprocess.run(
         [TRIGGERS, "web", "--storage", f"sqlite:///{tmp_path}", "--port", "0"],

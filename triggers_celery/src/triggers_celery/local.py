@@ -76,7 +76,7 @@ class Visit:
 
     def __init__(self, task: LocalTask, context: TaskContext) -> None:
         self.context = context
-        self.reference = Reference.to(context.manager, context.instance)
+        self.reference = Reference.within(context.manager, context.instance)
         self.message = self.reference.to_dict()
         self.name = f"session {context.manager.session_uid!r}: {context.instance.name}"
         self.has_run = False

@@ -41,6 +41,11 @@ def web(
     Example: triggers web --storage sqlite:///triggers.db
     """
     opened = open_storage(context.obj, storage)
+    if not opened.exists():
+        # Not refused: it may be started before the application that makes the store.
+        typer.echo(
+            f"warning: {opened!r}: there is no such store yet; is it named rightly?", err=True
+        )
     next(opened.sessions(), None)  # what cannot be read is told here, and not on every page
     token = secrets.token_urlsafe(TOKEN_BYTES) if actions else None
     hosts = [host, *(allowed_hosts or ())]

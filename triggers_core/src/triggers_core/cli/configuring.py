@@ -23,6 +23,7 @@ from triggers_core.cli.options import (
     complete_session,
     configuration_at,
     open_storage,
+    storage_at,
 )
 from triggers_core.cli.terminal import RECORDED_BUT_NOT_SENT, err, how_many, out, plain, warn
 from triggers_core.engine.outcome import ConfigurationOutcome
@@ -109,7 +110,7 @@ def configure(
     plugins: Plugins = context.obj
     tasks = {} if configuration is None else configuration_at(configuration)
     named = {*Configuration.parse(tasks, plugins.validate_directive), *(retire or ())}
-    opened = open_storage(plugins, storage)
+    opened = (storage_at if dry_run else open_storage)(plugins, storage)
     change = partial(
         TriggerManager.update_configuration,
         configuration=tasks,

@@ -19,6 +19,7 @@ from triggers_core.cli.options import (
     JsonOption,
     StorageOption,
     open_storage,
+    storage_at,
 )
 from triggers_core.cli.terminal import (
     err,
@@ -53,6 +54,8 @@ def recover(
 
         triggers recover --once
     """
+    if as_json and not once:
+        raise typer.BadParameter("it tells of one pass: say --once too", param_hint="--json")
     opened = open_storage(context.obj, storage, alias)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if not once:
@@ -98,7 +101,7 @@ def gc(
 
     Example: triggers gc --days 90 --dry-run
     """
-    opened = open_storage(context.obj, storage)
+    opened = (storage_at if dry_run else open_storage)(context.obj, storage)
 
     def is_old(reader: SessionReader) -> bool:
         instances, fired_at = reader.instances(), reader.last_fired_at()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -103,7 +104,7 @@ def show(
     manager = viewer_at(context.obj, storage, session)
     found = manager.open_instances() if open_only else manager.instances()
     if as_json:
-        typer.echo(json.dumps([_as_json(each) for each in found], indent=2))
+        typer.echo(_listed(found, indent=2))
     else:
         out().print(instances_table(manager, found))
 
@@ -134,19 +135,34 @@ def watch(
     until_settled: Annotated[
         bool, typer.Option("--until-settled", help="Stop when nothing runs any more.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, a line whenever something has changed.")
+    ] = False,
 ) -> None:
     """Show a session, live, until it is told to stop (Ctrl-C).
 
     Example: triggers watch case-891
     """
     manager = viewer_at(context.obj, storage, session)
-    with stopped_by_signals() as stop, Live(console=out(), auto_refresh=False) as live:
+    told: list[TaskInstance] | None = None
+    with (
+        stopped_by_signals() as stop,
+        nullcontext() if as_json else Live(console=out(), auto_refresh=False) as live,
+    ):
         while not stop.is_set():
             found = manager.instances()
-            live.update(instances_table(manager, found), refresh=True)
+            if live is not None:
+                live.update(instances_table(manager, found), refresh=True)
+            elif found != told:
+                typer.echo(_listed(found))
+                told = found
             if until_settled and not any(instance.status in ACTIVE for instance in found):
                 return
             stop.wait(interval)
+
+
+def _listed(instances: list[TaskInstance], indent: int | None = None) -> str:
+    return json.dumps([_as_json(each) for each in instances], indent=indent)
 
 
 def _as_json(instance: TaskInstance) -> dict[str, Any]:

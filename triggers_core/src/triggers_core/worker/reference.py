@@ -40,6 +40,11 @@ class Reference:
                 reference would open the session with another class.
         """
         manager.check_has_own_name()
+        return cls.within(manager, instance)
+
+    @classmethod
+    def within(cls, manager: TriggerManager, instance: TaskInstance) -> Reference:
+        """Return the same for use in this process alone, where nobody opens it."""
         return cls(
             manager=manager.name,
             storage=manager.storage.alias,
