@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 
 from triggers_core.errors import DamagedStore, InvalidStorage, StorageError
 from triggers_core.forks import call_at_fork
-from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage
+from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage, session_is_open
 from triggers_core.storage.row import damaged, decode_session
 from triggers_core.storage.sqlite.connections import (
     Connection,
@@ -81,7 +81,8 @@ class SqliteStorage(Storage):
 
     def _renew(self) -> None:
         # A file's lock is looked at again and again; among threads this one hands over at once.
-        self._write_lock = threading.Lock()
+        # Whoever has it is told so, and does not wait for itself.
+        self._write_lock = threading.RLock()
         self._connections = Connections(self._connect)
 
     @classmethod
@@ -108,6 +109,8 @@ class SqliteStorage(Storage):
     @contextmanager
     def read(self, session_uid: str) -> Iterator[SqliteReader]:
         with self._looking() as connection:
+            if connection.in_transaction:
+                raise session_is_open()
             try:
                 connection.execute("BEGIN")
                 yield when_unlocked(lambda: SqliteReader(self, connection, session_uid))
@@ -173,6 +176,8 @@ class SqliteStorage(Storage):
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._write_lock, self._connection() as connection:
+            if connection.in_transaction:
+                raise session_is_open()
             try:
                 when_unlocked(lambda: connection.execute("BEGIN IMMEDIATE"))
                 yield connection
