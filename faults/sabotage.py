@@ -46,9 +46,13 @@ def no_recovery_of(status: Status) -> None:
 def any_message_is_run() -> None:
     claim = execution._claim
 
-    def claim_whatever_it_is(manager: Any, dispatched: Any, reruns_left: int) -> Any:
-        claimed = claim(manager, dispatched, reruns_left)
-        return claimed or replace(manager.instance(dispatched.name), status=Status.RUNNING)
+    def claim_whatever_it_is(manager: Any, dispatched: Any, task: Any) -> Any:
+        claimed = claim(manager, dispatched, task)
+        if claimed is not None:
+            return claimed
+        running = replace(manager.instance(dispatched.name), status=Status.RUNNING)
+        received = manager.task_config(running).received(running.trigger_kwargs)
+        return execution.TaskContext(manager, running, received)
 
     execution._claim = claim_whatever_it_is
 

@@ -398,13 +398,13 @@ class FirstTask(Sound):
 @mutant("R9", "it records the end without a cascade")
 class NoCascade(Sound):
     def execute(self, manager, task_instance):
-        claimed = _claim(manager, task_instance, 0)
-        if claimed is not None:
-            task = self.resolve(manager, claimed)
-            result = task.run(TaskContext(manager, claimed, dict(claimed.trigger_kwargs)))
+        task = self.resolve(manager, task_instance)
+        context = _claim(manager, task_instance, task)
+        if context is not None:
+            result = task.run(context)
 
             def end(work):
-                current = work.find(claimed.name).with_metadata(result=result)
+                current = work.find(context.instance.name).with_metadata(result=result)
                 work.change_to(current, Status.FINISHED)
 
             change(manager, end)

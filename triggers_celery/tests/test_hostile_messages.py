@@ -188,7 +188,7 @@ def test_x4_a_soft_time_limit_that_strikes_before_the_task_begins_fails_its_inst
     def interrupted(*_):
         raise SoftTimeLimitExceeded
 
-    monkeypatch.setattr(execution, "_kwargs_for", interrupted)
+    monkeypatch.setattr(execution, "TaskContext", interrupted)
     assert receiver.receive([REFERENCE])[0] == "FAILURE"
     instance = receiver.manager.instance("t_note#0")
     assert instance.status == "failed"
