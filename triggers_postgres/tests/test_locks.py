@@ -8,7 +8,13 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
-from triggers_core import MemoryStorage, StorageError, TransientStorageError
+from triggers_core import (
+    EventConflict,
+    InstanceNotFound,
+    MemoryStorage,
+    StorageError,
+    TransientStorageError,
+)
 from triggers_core.recovery import recover_once
 
 CONFIGURATION = {
@@ -181,3 +187,25 @@ def seen(manager):
 def plugins_of(manager):
     manager.plugins.managers.add(type(manager))
     return manager.plugins
+
+
+def test_a_change_that_a_rule_refuses_costs_no_connection(make_storage, open_session):
+    storage = make_storage(pool_size=1)
+    manager = open_session(storage)
+
+    def backend():
+        with storage.read(manager.session_uid) as reader:
+            return reader._connection.info.backend_pid
+
+    manager.fire("x", event_id="one")
+    before = backend()
+
+    for _ in range(3):
+        with pytest.raises(EventConflict):
+            manager.fire("y", event_id="one")
+        with pytest.raises(InstanceNotFound):
+            manager.abandon_instance("nosuch#0", reason="no")
+
+    assert backend() == before
+    manager.fire("z", event_id="one more")
+    assert manager.fire("z", event_id="one more").trigger_name == "z"

@@ -245,7 +245,10 @@ def test_the_command_ends_well_when_it_is_told_to(start, processes, number):
     assert processes[-1].wait(DEADLINE) == 0
 
 
-def test_on_another_address_the_command_warns(start, processes):
+def test_on_another_address_the_command_warns(start, storage):
+    with storage.transaction("a session, so that there is a store", "m"):
+        pass
+
     printed = start("--host", "0.0.0.0")
 
     assert "sessions are at http://0.0.0.0:" in printed

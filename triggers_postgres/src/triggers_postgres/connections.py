@@ -17,7 +17,7 @@ from psycopg import capabilities
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from triggers_core.errors import InvalidStorage
+from triggers_core.errors import InvalidStorage, StorageError, TriggersError
 
 Begun = TypeVar("Begun")
 Connection = psycopg.Connection[Any]
@@ -91,7 +91,11 @@ class Connections:
         try:
             try:
                 begun = self._begin(loan, begin)
-                yield loan.connection, begun
+                try:
+                    yield loan.connection, begun
+                except TriggersError as error:
+                    loan.is_whole = not isinstance(error, StorageError)
+                    raise
                 loan.is_whole = True
             finally:
                 loan.end()
@@ -219,9 +223,9 @@ class _Loan:
     """A connection that is lent to this thread, until it is given back.
 
     Attributes:
-        is_whole: the body has come to its end. A connection that an exception left is closed: it
-            may come from a signal's handler, and then neither psycopg nor libpq need know what
-            the server has begun.
+        is_whole: the body has come to its end, or a rule has refused what it was to do. A
+            connection that any other exception left is closed: it may come from a signal's
+            handler, and then neither psycopg nor libpq need know what the server has begun.
     """
 
     def __init__(self, process: _Process) -> None:
