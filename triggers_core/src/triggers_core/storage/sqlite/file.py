@@ -2,15 +2,14 @@
 by whoever may write it or may only read it.
 
 A process that has a file open goes on with it when it is removed or replaced, and what it writes
-then is lost. So each connection keeps a mark of its file, to be compared with what stands at the
-path.
+then is lost. So each connection keeps a mark of its file, to compare with what stands at the path.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from triggers_core.errors import OutcomeUnknown, StorageError
@@ -69,7 +68,9 @@ class File:
                 self._check_log(other, mark)
             connection = self._open(mark)
             # What was made just now is opened again: who knows what was there before it was marked?
-            if mark is not None and connection.mark == self._mark(connection.is_snapshot):
+            if mark is not None and connection.mark == self._mark(
+                of_content=connection.is_snapshot
+            ):
                 self.was_open = True
                 return connection
             connection.close()
@@ -80,7 +81,7 @@ class File:
         Raises:
             StorageError: it is gone, or the log beside it is another file's.
         """
-        mark = self._mark(connection.is_snapshot)
+        mark = self._mark(of_content=connection.is_snapshot)
         if mark == connection.mark:
             return
         if mark is None:
@@ -88,20 +89,12 @@ class File:
         self._check_log(connection, mark)
         connection.close()
 
-    def check_before_commit(self, connection: Connection) -> None:
-        """Raise StorageError if what the transaction wrote would be lost."""
-        if self._mark() != connection.mark:
-            raise StorageError(
-                f"SQLite storage {self._path}: the file was removed or replaced amid this change; "
-                "this change was not made. Do it again when the file that is meant is there"
-            )
-
     def check_committed(self, connection: Connection) -> None:
         """Raise OutcomeUnknown if what the transaction wrote may be lost."""
         if self._mark() != connection.mark:
             raise OutcomeUnknown(
-                f"SQLite storage {self._path}: the file was removed or replaced while this change "
-                "was committed, and whether it is in what is used from now on is not known. With "
+                f"SQLite storage {self._path}: the file was removed or replaced amid this "
+                "change, and whether it is in the file that is used from now on is not known. With "
                 "an event_id, do it again; without one, look at the session first"
             )
 
@@ -113,16 +106,16 @@ class File:
                 "may only read it and so could not keep it as it was. Look again"
             )
 
-    def _mark(self, of_content: bool = False) -> Mark | None:
+    def _mark(self, *, of_content: bool = False) -> Mark | None:
         """Return what tells the file, or its content too, from another; None where none is."""
         try:
-            found = os.stat(self._name)
+            found = os.stat(self._name)  # twice in a change, and a Path takes longer
         except OSError:
             return None
         mark = (found.st_dev, found.st_ino)
         if not of_content:
             return mark
-        return (*mark, found.st_size, found.st_mtime_ns, *self._left_by_a_writer())
+        return (*mark, found.st_size, found.st_mtime_ns, self._is_left_by_a_writer())
 
     def _log_mark(self) -> Mark | None:
         try:
@@ -131,10 +124,8 @@ class File:
             return None
         return found.st_dev, found.st_ino
 
-    def _left_by_a_writer(self) -> Iterator[int]:
-        return (
-            number for number, end in enumerate(_OF_A_WRITER, start=1) if self._beside(end).exists()
-        )
+    def _is_left_by_a_writer(self) -> bool:
+        return any(self._beside(end).exists() for end in _OF_A_WRITER)
 
     def _beside(self, end: str) -> Path:
         real = self._path.resolve()  # SQLite has them where a link leads
@@ -162,7 +153,7 @@ class File:
             f"SQLite storage {self._path}: the file that was open is no longer there; this change "
             "was not made. Restore a backup: stop every process that uses the store, remove "
             f"{self._path}-wal and {self._path}-shm, and put the backup there. To begin with an "
-            "empty store, start anew"
+            "empty store, start this process anew"
         )
 
     def _open(self, mark: Mark | None) -> Connection:
@@ -176,7 +167,7 @@ class File:
                     raise
         # Who may only read it reads the log of a writer too. Without a writer there is none, and
         # whatever a writer changes is seen by the mark.
-        if any(self._left_by_a_writer()):
+        if self._is_left_by_a_writer():
             return self._connect("mode=ro", mark[:2], may_write=False)
         return self._connect("mode=ro&immutable=1", mark, may_write=False)
 

@@ -44,6 +44,11 @@ _PAGE = 1000
 class SqliteStorage(Storage):
     """Keeps sessions in a file, made with its schema by the first change; looking makes none.
 
+    What is acknowledged was in the file that stands at the path. Once the file was open and is
+    removed, each use is a StorageError until one is there again or the storage is closed; one that
+    replaces it is used from then on; a change amid which it goes is an OutcomeUnknown. Whoever may
+    only read the file can look; a change is a StorageError then.
+
     Args:
         path: the file. Its folder must exist.
         synchronous: SQLite's pragma. ``FULL`` keeps every commit through a power failure;
@@ -187,7 +192,6 @@ class SqliteStorage(Storage):
             try:
                 when_unlocked(lambda: connection.execute("BEGIN IMMEDIATE"))
                 yield connection
-                self._file.check_before_commit(connection)
                 connection.execute("COMMIT")
             except BaseException:
                 roll_back(connection)
