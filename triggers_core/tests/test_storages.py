@@ -158,7 +158,7 @@ class TestSqliteFile:
         connect = sqlite3.connect
 
         def connect_without_shared_memory(path, **options):
-            return connect(f"file:{path}?vfs=unix-dotfile", uri=True, **options)
+            return connect(f"{path}&vfs=unix-dotfile", **options)
 
         monkeypatch.setattr(connections.sqlite3, "connect", connect_without_shared_memory)
         with pytest.raises(StorageError, match="keep the file on a local disk"):
@@ -169,14 +169,6 @@ class TestSqliteFile:
         for use in (lambda: _write(storage, "s"), lambda: _read(storage, "s")):
             with pytest.raises(StorageError, match="unable to open database file"):
                 use()
-
-    def test_that_is_gone_is_still_one_store_for_whoever_has_it_open(self, tmp_path):
-        storage = SqliteStorage(tmp_path / "data.db")
-        _write(storage, "s")
-        storage.path.unlink()
-        _write(storage, "t")
-        assert dict(storage.sessions()) == {"s": "m", "t": "m"}
-        storage.close()
 
     def test_may_be_empty_at_first(self, tmp_path):
         path = tmp_path / "empty.db"

@@ -84,8 +84,8 @@ class TransientStorageError(StorageError):
 
 
 class OutcomeUnknown(StorageError):
-    """The one that does not say so: the store went away in the middle of a commit, and does not
-    tell whether this change was made. It was made wholly or not at all.
+    """The one that does not say so: the store went away in the middle of a commit, or its file of a
+    change, and does not tell whether this change was made. It was made wholly or not at all.
 
     With an ``event_id``, fire the trigger again: that changes nothing if it is recorded. Without
     one, look at the session first. What it scheduled, if anything, ``recover`` will send.

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 T = TypeVar("T")
+Mark = tuple[int, ...]
+"""What tells a file from another that stood, or stands, at its path."""
 
 BUSY_TIMEOUT_SECONDS = 30.0
 BUSY_PAUSES_SECONDS = (0.00005, 0.01)
@@ -48,9 +50,20 @@ def roll_back(connection: sqlite3.Connection) -> None:
 
 
 class Connection(sqlite3.Connection):
-    """Closes itself when the thread that used it is gone."""
+    """Closes itself when the thread that used it is gone.
+
+    Attributes:
+        mark: of the file that it was opened on; for a snapshot, of the content too.
+        log_mark: of that file's write-ahead log; None where it has none.
+        may_write: whether this user may write the file.
+        is_snapshot: it takes no locks, and trusts that nobody writes the file.
+    """
 
     is_open = False
+    mark: Mark = ()
+    log_mark: Mark | None = None
+    may_write = True
+    is_snapshot = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -73,7 +86,8 @@ class Connections:
     looks locked to it, and open, when it is neither, and what the child wrote could be lost.
     """
 
-    def __init__(self, connect: Callable[[], Connection]) -> None:
+    def __init__(self, connect: Callable[[list[Connection]], Connection]) -> None:
+        """Take what opens one, given those that may be open."""
         self._connect = connect
         self._local = threading.local()
         self._opening = threading.RLock()
@@ -90,7 +104,7 @@ class Connections:
         connection = self.current()
         if connection is None:
             with self._opening:
-                connection = self._local.connection = self._connect()
+                connection = self._local.connection = self._connect(list(self._open))
                 self._open.add(connection)
         return connection
 

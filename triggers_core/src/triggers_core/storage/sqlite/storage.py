@@ -21,7 +21,8 @@ from triggers_core.storage.sqlite.connections import (
     roll_back,
     when_unlocked,
 )
-from triggers_core.storage.sqlite.schema import TABLES, prepare
+from triggers_core.storage.sqlite.file import ADVICE_IF_REFUSED, MAY_ONLY_READ, File, is_refusal
+from triggers_core.storage.sqlite.schema import TABLES
 from triggers_core.storage.sqlite.session import COLUMN_NAMES, SqliteReader, SqliteWork
 
 _SELECT_LOST = f"""
@@ -42,6 +43,11 @@ _PAGE = 1000
 
 class SqliteStorage(Storage):
     """Keeps sessions in a file, made with its schema by the first change; looking makes none.
+
+    What is acknowledged was in the file that stands at the path. Once the file was open and is
+    removed, each use is a StorageError until one is there again or the storage is closed; one that
+    replaces it is used from then on; a change amid which it goes is an OutcomeUnknown. Whoever may
+    only read the file can look; a change is a StorageError then.
 
     Args:
         path: the file. Its folder must exist.
@@ -72,7 +78,7 @@ class SqliteStorage(Storage):
         self.path = Path(path).absolute()
         if "\0" in str(self.path):
             raise InvalidStorage(f"{str(path)!r} cannot be a file: its name holds a NUL character")
-        self._synchronous = synchronous
+        self._file = File(self.path, synchronous=synchronous)
         self._renew()
         call_at_fork(self)
 
@@ -82,7 +88,7 @@ class SqliteStorage(Storage):
     def _renew(self) -> None:
         # A file's lock is looked at again and again; among threads this one hands over at once.
         self._write_lock = threading.Lock()
-        self._connections = Connections(self._connect)
+        self._connections = Connections(self._file.open)
 
     @classmethod
     def from_url(cls, url: str, *, alias: str = DEFAULT_ALIAS) -> SqliteStorage:
@@ -137,7 +143,9 @@ class SqliteStorage(Storage):
                 raise damaged(f"SQLite storage {self.path}", "its sessions are out of order")
 
     def close(self) -> None:
+        """Close the file. It may be removed then: the next change makes a new one."""
         self._connections.close()
+        self._file.was_open = False
 
     def exists(self) -> bool:
         return not self._is_missing()
@@ -172,7 +180,10 @@ class SqliteStorage(Storage):
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
+        self._close_unless_it_may_write()
         with self._write_lock, self._connection() as connection:
+            if not connection.may_write:
+                raise sqlite3.OperationalError(MAY_ONLY_READ)
             try:
                 when_unlocked(lambda: connection.execute("BEGIN IMMEDIATE"))
                 yield connection
@@ -180,11 +191,18 @@ class SqliteStorage(Storage):
             except BaseException:
                 roll_back(connection)
                 raise
+            self._file.check_committed(connection)
+
+    def _close_unless_it_may_write(self) -> None:
+        """Have this thread's connection opened again: what was refused may be allowed by now."""
+        connection = self._connections.current()
+        if connection is not None and not (connection.may_write or connection.in_transaction):
+            connection.close()
 
     @contextmanager
     def _looking(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection to look with: while the folder has no such file, to an empty store."""
-        if self._connections.current() is None and self._is_missing():
+        """Give a connection to look with: before the folder has such a file, to an empty store."""
+        if not self._file.was_open and self._is_missing():
             with closing(sqlite3.connect(":memory:")) as connection:
                 connection.executescript(TABLES)
                 yield connection
@@ -203,13 +221,15 @@ class SqliteStorage(Storage):
         return False
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        """Give this thread's connection; nobody closes it before the body is left, and no
-        transaction is left open that the body began."""
+    def _connection(self) -> Iterator[Connection]:
+        """Give this thread's connection, to the file that stands at the path; nobody closes it
+        before the body is left, and no transaction is left open that the body began."""
         try:
             while True:
                 connection = self._connections.own()
                 with connection.in_use:
+                    if connection.is_open and not connection.in_transaction:
+                        self._file.check(connection)
                     if connection.is_open:
                         is_amid = connection.in_transaction
                         try:
@@ -219,6 +239,7 @@ class SqliteStorage(Storage):
                             # limit, may have come between the body and its own roll-back.
                             if not is_amid:
                                 roll_back(connection)
+                                self._file.check_read(connection)
                         return
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self._failure(error) from error
@@ -231,28 +252,10 @@ class SqliteStorage(Storage):
                 f"{said}. The file is damaged: restore it from a backup, or save what can be read "
                 "with the command: sqlite3 FILE .recover"
             )
-        advice = ". Make room on the disk, then do it again" if _is_of_the_disk(error) else ""
-        return StorageError(f"{said}, and everything committed before stands{advice}")
-
-    def _connect(self) -> Connection:
-        connection = sqlite3.connect(
-            self.path,
-            timeout=0.0,
-            isolation_level=None,
-            check_same_thread=False,
-            factory=Connection,
-        )
-        try:
-            when_unlocked(lambda: self._prepare(connection))
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-        prepare(connection, self.path)
+        return StorageError(f"{said}, and everything committed before stands{_advice(error)}")
 
 
-def _is_of_the_disk(error: Exception) -> bool:
-    return any(said in str(error) for said in _OF_THE_DISK)
+def _advice(error: Exception) -> str:
+    if any(said in str(error) for said in _OF_THE_DISK):
+        return ". Make room on the disk, then do it again"
+    return f". {ADVICE_IF_REFUSED}" if is_refusal(error) else ""
