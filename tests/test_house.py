@@ -36,6 +36,18 @@ def test_a_circle_is_named_by_its_files(write, tmp_path, capsys):
         assert arrow in line
 
 
+def test_a_circle_of_relative_imports_is_one(write, tmp_path, capsys):
+    write("dist/src/pack/__init__.py", "from .sub import b")
+    write("dist/src/pack/a.py", "from . import sub")
+    write("dist/src/pack/sub/__init__.py", "from .b import something")
+    write("dist/src/pack/sub/b.py", "from ..a import other")
+
+    assert check_house.main(tmp_path) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    for arrow in ("pack.a → pack.sub", "pack.sub → pack.sub.b", "pack.sub.b → pack.a"):
+        assert arrow in line
+
+
 def test_a_circle_for_the_type_checker_alone_is_one(write, tmp_path, capsys):
     write("faults/stage.py", "import verdict")
     write(

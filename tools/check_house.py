@@ -52,7 +52,7 @@ def _imports_within(folder: Path, prefix: str) -> Imports:
     """
     files = {_module(path, folder, prefix): path for path in folder.rglob("*.py")}
     return {
-        module: {_known(name, files) for name in _imported(path)} - {"", module}
+        module: {_known(name, files) for name in _imported(path, module)} - {"", module}
         for module, path in files.items()
     }
 
@@ -69,12 +69,16 @@ def _known(name: str, files: Mapping[str, Path]) -> str:
     return name
 
 
-def _imported(path: Path) -> Iterator[str]:
+def _imported(path: Path, module: str) -> Iterator[str]:
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            # One dot is the module's own package, each further one the package around it.
+            around = package[: len(package) - node.level + 1] if node.level else []
+            origin = [*around, *filter(None, [node.module])]
+            yield from (".".join([*origin, alias.name]) for alias in node.names)
 
 
 def _long_files(root: Path) -> Iterator[str]:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-LOADS = {"script": "src", "img": "src", "source": "src", "iframe": "src", "link": "href"}
+LOADS = {
+    "embed": "src",
+    "iframe": "src",
+    "img": "src",
+    "link": "href",
+    "object": "data",
+    "script": "src",
+    "source": "src",
+}
 """Tag → the attribute that names what a browser fetches for it."""
 NOT_LOADED = {"canonical", "next", "prev", "edit"}
 """Of ``<link rel=…>``."""
+_OF_A_STYLE = re.compile(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s;]+)""")
+"""What a style sheet, or a page's own styles, would have from another host."""
 
 
 class Page(HTMLParser):
@@ -23,6 +34,7 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.anchors: set[str] = set()
         self.marks: set[str] = set()
+        self.loaded += _OF_A_STYLE.findall(text)
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -30,6 +42,8 @@ class Page(HTMLParser):
         address = values.get(LOADS.get(tag, ""), "")
         if address and not NOT_LOADED & set(values.get("rel", "").split()):
             self.loaded.append(address)
+        for offer in filter(None, map(str.strip, values.get("srcset", "").split(","))):
+            self.loaded.append(offer.split()[0])
         if tag == "a":
             self.links.append(values.get("href", ""))
         self.anchors |= {values.get("id", ""), values.get("name", "")}
@@ -44,6 +58,9 @@ def main(site: Path) -> int:
     """Print what is wrong, a line each; return the exit code."""
     pages = {path: Page(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
     found = [line for path in sorted(pages) for line in _problems(path, pages, site)]
+    for sheet in sorted(site.rglob("*.css")):
+        for address in _OF_A_STYLE.findall(sheet.read_text(encoding="utf-8")):
+            found.append(f"{sheet.relative_to(site)}: loads {address} from another host")
     for line in found:
         print(line)
     return 1 if found or not pages else 0

@@ -549,8 +549,8 @@ def test_a_damaged_row_gives_clear_errors_if_any(whole, tmp_path, changes):
         for (table, column), value, skipped in changes:
             with suppress(sqlite3.IntegrityError):
                 connection.execute(
-                    f"UPDATE {table} SET {column} = ?1 WHERE {column} = "
-                    f"(SELECT {column} FROM {table} LIMIT 1 OFFSET ?2)",
+                    f"UPDATE {table} SET {column} = ? WHERE {column} = "
+                    f"(SELECT {column} FROM {table} LIMIT 1 OFFSET ?)",
                     (value, skipped),
                 )
     storage = LateSqliteStorage(path, synchronous="NORMAL")

@@ -9,6 +9,7 @@ from triggers_core.engine.outcome import FireOutcome
 from triggers_core.engine.work import Work
 from triggers_core.errors import EventConflict
 from triggers_core.rules import join
+from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.kwargs import digest_of
 
@@ -19,9 +20,11 @@ CheckedFiring = tuple[str, Mapping[str, Any], str | None]
 """Trigger name, kwargs and ``event_id``, as they were found to be right."""
 
 
-def fire_each(work: Work, firings: Iterable[CheckedFiring]) -> list[FireOutcome]:
-    """Fire one after the other; return what each did."""
-    return [_fire_once(work, *firing) for firing in firings]
+def fire_each(
+    work: Work, firings: Iterable[CheckedFiring]
+) -> tuple[list[FireOutcome], Configuration]:
+    """Fire one after the other; return what each did, and the configuration that it was under."""
+    return [_fire_once(work, *firing) for firing in firings], work.unit.configuration()
 
 
 def fire(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> FireOutcome:

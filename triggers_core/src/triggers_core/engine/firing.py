@@ -13,9 +13,7 @@ from triggers_core.engine.effects import CheckedFiring, fire_each
 from triggers_core.engine.notices import tell_of_unawaited
 from triggers_core.engine.outcome import FireOutcome
 from triggers_core.engine.session import Session
-from triggers_core.engine.work import Work
 from triggers_core.errors import InvalidKwargs
-from triggers_core.rules.config import Configuration
 from triggers_core.rules.kwargs import encode_kwargs
 from triggers_core.rules.names import check_name, shown
 
@@ -33,15 +31,9 @@ def fire_all(session: Session, firings: Iterable[Firing]) -> list[FireOutcome]:
     if not isinstance(firings, Iterable):
         raise InvalidKwargs(f"expected firings to iterate over, not {shown(firings)}")
     checked = [_checked(*_as_firing(firing)) for firing in firings]
-    outcomes, configuration = change(session, partial(_fire_each, firings=checked))
+    outcomes, configuration = change(session, partial(fire_each, firings=checked))
     tell_of_unawaited(session.session_uid, configuration, outcomes)
     return outcomes
-
-
-def _fire_each(
-    work: Work, firings: Iterable[CheckedFiring]
-) -> tuple[list[FireOutcome], Configuration]:
-    return fire_each(work, firings), work.unit.configuration()
 
 
 def _as_firing(firing: Any) -> Firing:
