@@ -20,6 +20,7 @@ from triggers_core import (
     TaskContext,
     TaskInterruption,
     TaskNotFound,
+    TriggerManager,
     TriggerTask,
     execute,
 )
@@ -730,6 +731,63 @@ class ResolvesStandIn(Sound):
 
     def execute(self, manager, task_instance):
         return execute(manager, task_instance)
+
+
+@mutant("R35", "while all its workers are busy, whoever fires runs the task")
+class CallerRuns(Pool):
+    def __init__(self):
+        self._free = threading.Semaphore(self.workers)
+        super().__init__()
+
+    def start(self, work):
+        if self._free.acquire(blocking=False):
+            super().start(lambda: (_quietly(work), self._free.release()))
+        else:
+            _quietly(work)
+
+
+@mutant("R36", "it takes what recovery sends for a message that came twice")
+class RemembersForEver(Sound):
+    def __init__(self):
+        self._seen = set()
+
+    def run(self, manager, task_instance):
+        key = (manager.session_uid, task_instance.name, task_instance.attempt)
+        if key not in self._seen:
+            self._seen.add(key)
+            super().run(manager, task_instance)
+
+
+@mutant("R37", "it makes the manager anew, as the base class")
+class BaseManager(Sound):
+    def execute(self, manager, task_instance):
+        own = TriggerManager(manager.session_uid, storage=manager.storage, plugins=manager.plugins)
+        return super().execute(own, task_instance)
+
+
+@mutant("R38", "it keeps the first storage that it sees")
+class FirstStorage(Sound):
+    _storage = None
+
+    def run(self, manager, task_instance):
+        self._storage = self._storage or manager.storage
+        own = type(manager)(manager.session_uid, storage=self._storage, plugins=manager.plugins)
+        super().run(own, task_instance)
+
+
+@mutant("R38", "its class keeps the first plugins that it sees")
+class FirstPlugins(Sound):
+    _plugins = None
+
+    def run(self, manager, task_instance):
+        plugins = FirstPlugins._plugins = FirstPlugins._plugins or manager.plugins
+        own = type(manager)(manager.session_uid, storage=manager.storage, plugins=plugins)
+        super().run(own, task_instance)
+
+
+@mutant("R39", "a queue of a thousand drops what does not fit")
+class DropsBeyondAThousand(DropsWhenFull):
+    workers, bound = 4, 1000
 
 
 # Capabilities
