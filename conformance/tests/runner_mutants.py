@@ -29,6 +29,8 @@ from triggers_core.rules.kwargs import merge_kwargs
 from triggers_core.worker.execution import _claim
 
 NAME = "mutant"
+IS_LEAVING = sys.argv[0].endswith("dispatch_and_leave.py")
+"""Whether this is a process of check R41, where alone a mutant may keep the process from ending."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,11 @@ def mutant(number, fault):
 
 
 class Sound(BaseTaskRunner):
-    """A correct runner: a thread for each instance."""
+    """A correct runner: a thread for each instance, which ends with the interpreter, so that a
+    fault that hangs does not keep the tests from ending."""
 
     name = NAME
+    capabilities = frozenset({"volatile"})
     refuses = False
 
     def run(self, manager, task_instance):
@@ -788,6 +792,57 @@ class FirstPlugins(Sound):
 @mutant("R39", "a queue of a thousand drops what does not fit")
 class DropsBeyondAThousand(DropsWhenFull):
     workers, bound = 4, 1000
+
+
+@mutant("R40", "in a fork's child it accepts work for threads that live in the parent")
+class WithoutWorkersInChild(Pool):
+    pass
+
+
+@mutant("R40", "in a fork's child it waits for its engine, which lives in the parent")
+class WaitsInChild(Pool):
+    def start(self, work):
+        taken = threading.Event()
+        super().start(lambda: (taken.set(), work()))
+        taken.wait()
+
+
+@mutant("R41", "its threads end with the interpreter, whatever they run")
+class Daemons(Sound):
+    capabilities = frozenset()
+
+
+@mutant("R41", "its worker waits for more work, and the interpreter for its worker")
+class NeverExits(Pool):
+    capabilities = frozenset()
+
+    def __init__(self):
+        self._queue = queue.Queue()
+        for _ in range(self.workers):
+            threading.Thread(target=self.work, daemon=not IS_LEAVING).start()
+
+
+@mutant("R41", "at exit its workers finish what they run, and leave what waits")
+class LeavesQueueAtExit(NeverExits):
+    def work(self):
+        while threading.main_thread().is_alive():
+            try:
+                work = self._queue.get(timeout=0.05)
+            except queue.Empty:
+                continue
+            _quietly(work)
+
+
+@mutant("R42", "once closed, it accepts work and drops it")
+class DropsOnceClosed(Sound):
+    is_closed = False
+
+    def close(self):
+        self.is_closed = True
+
+    def start(self, work):
+        if not self.is_closed:
+            super().start(work)
 
 
 # Capabilities
