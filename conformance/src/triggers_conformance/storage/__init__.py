@@ -15,7 +15,6 @@ import pytest
 from triggers_conformance.storage.concurrency import Concurrency
 from triggers_conformance.storage.instances import Instances
 from triggers_conformance.storage.lost_work import LostWork
-from triggers_conformance.storage.naming import Naming
 from triggers_conformance.storage.opening import Opening
 from triggers_conformance.storage.rollback import Rollback
 from triggers_conformance.storage.sessions import Sessions
@@ -26,7 +25,7 @@ from triggers_core import Storage
 
 # Pytest runs the checks of the last one first.
 class StorageConformance(
-    Naming, LostWork, Concurrency, Triggers, Instances, Views, Rollback, Sessions, Opening
+    LostWork, Concurrency, Triggers, Instances, Views, Rollback, Sessions, Opening
 ):
     """What every storage keeps. Three lines of an author's own tests run it::
 
