@@ -6,8 +6,7 @@ All of it is decided from what is read, and then written in one go: so it can be
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from triggers_core.engine.change import change
 from triggers_core.engine.notices import tell_of_unclaimed
@@ -29,8 +28,7 @@ Step = tuple[TaskInstance, TaskInstance]
 """An unstarted instance, and what it becomes."""
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What was asked for, and found to be right.
 
     Attributes:
@@ -57,8 +55,7 @@ class Request:
         return (self.tasks if self.replace else before.updated(self.tasks)).without(self.retire)
 
 
-@dataclass(frozen=True)
-class _Plan:
+class _Plan(NamedTuple):
     configuration: Configuration
     steps: tuple[Step, ...]
     outcome: ConfigurationOutcome

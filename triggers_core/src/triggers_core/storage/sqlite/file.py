@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from triggers_core.errors import OutcomeUnknown, StorageError
 from triggers_core.storage.sqlite.connections import Connection, Mark, when_unlocked
 from triggers_core.storage.sqlite.schema import has_tables, prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path  # slow to import
 
 _LOG = "-wal"
 _OF_A_WRITER = (_LOG, "-journal")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from triggers_core.errors import SchemaVersionError, StorageError
 from triggers_core.storage.base import SCHEMA_VERSION
 from triggers_core.storage.row import damaged
 from triggers_core.storage.sqlite.connections import roll_back
+
+if TYPE_CHECKING:
+    from pathlib import Path  # slow to import
 
 APPLICATION_ID = 0x74726967
 """``trig``, in the file's header: tells a store of ours from another SQLite database."""
