@@ -3,7 +3,6 @@ changes."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ from triggers_core.engine.notices import tell_of_unawaited
 from triggers_core.engine.outcome import FireOutcome
 from triggers_core.engine.session import Session
 from triggers_core.errors import InvalidKwargs
-from triggers_core.rules.kwargs import encode_kwargs
+from triggers_core.rules.kwargs import encode_kwargs, from_json
 from triggers_core.rules.names import check_name, shown
 
 Firing = (
@@ -52,7 +51,7 @@ def _checked(
     event_id: str | None = None,
 ) -> CheckedFiring:
     check_name(trigger_name, "trigger")
-    kwargs = json.loads(encode_kwargs(trigger_kwargs, f"trigger {trigger_name!r}"))
+    kwargs = from_json(encode_kwargs(trigger_kwargs, f"trigger {trigger_name!r}"))
     if event_id is not None:
         check_name(event_id, "event")
     return trigger_name, kwargs, event_id

@@ -5,7 +5,6 @@ Why, and who it was, is kept with the instance.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ from triggers_core.engine.session import Session
 from triggers_core.engine.work import Work
 from triggers_core.errors import InvalidKwargs, InvalidTransition
 from triggers_core.rules.instance import Status, TaskInstance
-from triggers_core.rules.kwargs import encode_kwargs, merge_kwargs
+from triggers_core.rules.kwargs import encode_kwargs, from_json, merge_kwargs
 from triggers_core.rules.remarks import remark
 
 _NOT_BEGUN = frozenset({Status.UNSTARTED, Status.SCHEDULED})
@@ -62,7 +61,7 @@ def skip_failed(
     by: str | None,
 ) -> TaskInstance:
     """See :meth:`triggers_core.TriggerManager.skip_failed_instance`."""
-    kwargs = json.loads(encode_kwargs(result, f"instance {name}, result"))
+    kwargs = from_json(encode_kwargs(result, f"instance {name}, result"))
     if result is not None and not cascade:
         raise InvalidKwargs(f"instance {name}: a result needs cascade=True to go anywhere")
     why = remark(reason, by, f"instance {name}")
@@ -143,6 +142,6 @@ def _replacement(
             f"not {type(replacement_kwargs).__name__}"
         )
     return {
-        trigger_name: json.loads(encode_kwargs(kwargs, f"trigger {trigger_name!r}"))
+        trigger_name: from_json(encode_kwargs(kwargs, f"trigger {trigger_name!r}"))
         for trigger_name, kwargs in replacement_kwargs.items()
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from triggers_core.errors import InvalidKwargs
@@ -19,7 +19,21 @@ Result = Mapping[str, Any] | None
 MAX_DEPTH = 64
 """Levels of nesting; more is taken for a structure that contains itself."""
 
-to_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+def _compact_encoder() -> Callable[[Any], str]:
+    """Return ``JSONEncoder.encode``, without what it makes anew at each call: that takes longer
+    than to encode what a trigger carries."""
+    encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+    make: Callable[..., Callable[[Any, int], Iterable[str]]] | None
+    make = getattr(json.encoder, "c_make_encoder", None)  # CPython's
+    if make is None:
+        return encoder.encode
+    text_of = json.encoder.encode_basestring_ascii
+    parts = make(None, encoder.default, text_of, None, ":", ",", False, False, False)
+    return lambda value: "".join(parts(value, 0))
+
+
+to_json = _compact_encoder()
 """JSON value → compact text, for values that were checked before."""
 
 
@@ -30,9 +44,16 @@ def _finite(text: str) -> float:
     return number
 
 
-from_json = json.JSONDecoder(parse_float=_finite, parse_constant=_finite).decode
-"""Text → JSON value. Raises ValueError or RecursionError for what :data:`to_json` cannot have
-written."""
+_raw_decode = json.JSONDecoder(parse_float=_finite, parse_constant=_finite).raw_decode
+
+
+def from_json(text: str) -> Any:
+    """Return the JSON value. Raises ValueError or RecursionError for what :data:`to_json` cannot
+    have written."""
+    value, end = _raw_decode(text)
+    if end != len(text):
+        raise ValueError(f"after its end at {end} there is more")
+    return value
 
 
 def encode_kwargs(kwargs: Mapping[str, Any] | None, owner: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import ChainMap
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -14,7 +13,7 @@ from triggers_core.errors import InvalidStorage
 from triggers_core.forks import call_at_fork
 from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import ACTIVE, Status, TaskInstance
-from triggers_core.rules.kwargs import to_json
+from triggers_core.rules.kwargs import from_json, to_json
 from triggers_core.storage.base import (
     DEFAULT_ALIAS,
     LostInstance,
@@ -224,7 +223,7 @@ class _MemoryReader(SessionReader):
 
     def latest_kwargs(self, trigger_names: Iterable[str]) -> dict[str, dict[str, Any]]:
         latest = self._latest
-        return {name: json.loads(latest[name][0]) for name in trigger_names if name in latest}
+        return {name: from_json(latest[name][0]) for name in trigger_names if name in latest}
 
     def fired_triggers(self) -> list[str]:
         return list(self._latest)
@@ -234,7 +233,7 @@ class _MemoryReader(SessionReader):
 
     def outcome(self, event_id: str) -> dict[str, Any] | None:
         text = self._outcomes.get(event_id)
-        found: dict[str, Any] | None = None if text is None else json.loads(text)
+        found: dict[str, Any] | None = None if text is None else from_json(text)
         return found
 
     def is_active(self) -> bool:
