@@ -15,6 +15,7 @@ import pytest
 from triggers_conformance.storage.concurrency import Concurrency
 from triggers_conformance.storage.instances import Instances
 from triggers_conformance.storage.lost_work import LostWork
+from triggers_conformance.storage.naming import Naming
 from triggers_conformance.storage.opening import Opening
 from triggers_conformance.storage.rollback import Rollback
 from triggers_conformance.storage.sessions import Sessions
@@ -25,7 +26,7 @@ from triggers_core import Storage
 
 # Pytest runs the checks of the last one first.
 class StorageConformance(
-    LostWork, Concurrency, Triggers, Instances, Views, Rollback, Sessions, Opening
+    Naming, LostWork, Concurrency, Triggers, Instances, Views, Rollback, Sessions, Opening
 ):
     """What every storage keeps. Three lines of an author's own tests run it::
 
