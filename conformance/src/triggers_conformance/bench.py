@@ -51,7 +51,7 @@ LONGEST_TIMEOUTS = 3
 """Timeouts that work may take as a whole, while some of it moves within each."""
 FIRST = {"R1", "R2", "R30"}
 """The rules that say whether the runner runs anything, in any session."""
-CANNOT_BE_BUILT = ("G1", "G2", "G3", "G4", "N3")
+CANNOT_BE_BUILT = ("G1", "G2", "G3", "G4", "N1", "N2", "N3")
 """The rules without which the framework does not build a runner."""
 
 Value = TypeVar("Value")
@@ -132,7 +132,7 @@ class Bench:
         follows. Return what is to be said of it, and what the workers have said."""
         said = self._words.since_listening()
         self._broken.append(rule.number)
-        if rule.number[0] in "NG" or self._is_alive():
+        if rule.number[0] in "NG" or (rule.number not in FIRST and self._is_alive()):
             return said
         self._renew()
         if self._is_alive():
@@ -207,7 +207,7 @@ class Bench:
     def plugins(self) -> Plugins:
         """The plugins of this process, with the store known by its alias."""
         self.environment  # noqa: B018 - the worker starts first
-        plugins = self.conformance.make_plugins()
+        plugins = self._built("make_plugins()", self.conformance.make_plugins)
         plugins.register(self.desk, "triggers-conformance")
         return plugins
 
@@ -234,14 +234,19 @@ class Bench:
     @cached_property
     def runner(self) -> Any:
         """The runner object that this bench's sessions use."""
+        plugins = self.plugins
+        return self._built("its construction", lambda: plugins.runner(self.runner_name))
+
+    def _built(self, what: str, build: Callable[[], Value]) -> Value:
         self.check_unbroken(*CANNOT_BE_BUILT)
-        find = self.plugins.runner
         try:
-            return call_within(self.timeout, lambda: find(self.runner_name))
+            return call_within(self.timeout, build)
         except DeadlinePassed:
-            broken(f"cannot be had: it was not built within {self.timeout:g} s")
+            self.give_up(f"cannot be had: {what} did not end within {self.timeout:g} s")
         except TriggersError as error:
             broken(f"cannot be had: {error}")
+        except Exception as error:
+            broken(f"cannot be had: {what} raised {type(error).__name__}: {error}")
 
     @cached_property
     def first_session(self) -> Session:
@@ -275,16 +280,20 @@ class Bench:
         self._open.callback(storage.close)
         return storage
 
-    def in_time(self, call: Callable[[], Value], what: str) -> Value:
+    def in_time(
+        self, call: Callable[[], Value], what: str, *, at_most: float | None = None
+    ) -> Value:
         """Call it, and return what it does. Broken, if it raises or takes too long.
 
         Args:
             what: what is called, for the message: "fire('go')".
+            at_most: seconds, where that is less than the bench's timeout.
         """
+        timeout = self.timeout if at_most is None else min(at_most, self.timeout)
         try:
-            return call_within(self.timeout, call)
+            return call_within(timeout, call)
         except DeadlinePassed:
-            self.give_up(f"did not return from {what} within {self.timeout:g} s")
+            self.give_up(f"did not return from {what} within {timeout:g} s", timeout)
         except DispatchError as error:
             cause = error.__cause__
             broken(f"did not accept the work of {what}: {type(cause).__name__}: {cause}")
@@ -311,6 +320,14 @@ class Bench:
             session.settle()
         if "join" in self.capabilities:
             self.in_time(lambda: self.runner.join_all(timeout=self.timeout), "join_all()")
+
+    def ended_soon(self, session: Session) -> set[str]:
+        """Return the names of the instances that have ended once all have, or after a while in
+        which they do not: it is for others to say that nothing runs."""
+        if not wait_until(lambda: not session.left(), self.timeout / 2):
+            self._patience.waited_in_vain(self.timeout / 2)
+        left = {name for name, _ in session.left()}
+        return {instance.name for instance in session.manager.instances()} - left
 
     def flush_if_free(self) -> None:
         """Flush, with one instance, if a worker has time for it; go on soon if none has."""
@@ -367,7 +384,8 @@ class Session:
     def dispatch(self, instance: TaskInstance) -> None:
         """Hand an instance to the runner directly; Broken, if that fails or hangs."""
         self._bench.in_time(
-            lambda: self._bench.runner.run(self.manager, instance), f"run(…, {instance.name})"
+            lambda: self._bench.runner.run(manager=self.manager, task_instance=instance),
+            f"run(…, {instance.name})",
         )
 
     def settle(self, timeout: float | None = None) -> dict[str, TaskInstance]:
@@ -378,7 +396,7 @@ class Session:
         """
         timeout = self._bench.timeout if timeout is None else timeout
         longest = LONGEST_TIMEOUTS * timeout
-        left = wait_while_moving(self._active, timeout, longest)
+        left = wait_while_moving(self.left, timeout, longest)
         if left:
             self._bench.give_up(
                 f"left {', '.join(f'{name} {status}' for name, status in left[:5])}"
@@ -410,7 +428,8 @@ class Session:
         """Return the notes so far, oldest first: all, or those of one step."""
         return [note for note in read_notes(self.folder) if step in (None, note.step)]
 
-    def _active(self) -> list[tuple[str, Status]]:
+    def left(self) -> list[tuple[str, Status]]:
+        """Return the name and status of each instance that is scheduled or running."""
         return [(found.name, found.status) for found in self.manager.instances(statuses=ACTIVE)]
 
 

@@ -42,7 +42,7 @@ class Patience:
     def seconds(self) -> float:
         """How long to wait now."""
         if self._task_seconds is None:
-            return self._most
+            return min(self._most, self.LEAST) if self._waited_in_vain else self._most
         least = self.LEAST_ONCE_BROKEN if self._waited_in_vain else self.LEAST
         return min(self._most, max(least, self.TIMES_A_TASK * self._task_seconds))
 

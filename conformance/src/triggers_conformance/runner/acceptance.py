@@ -23,12 +23,17 @@ class Acceptance:
     def test_r1_run_takes_a_manager_and_an_instance(self, triggers_bench: Bench) -> None:
         """``run`` accepts ``(manager, task_instance)``, by position and by keyword."""
         session, runner = triggers_bench.first_session, triggers_bench.runner
-        first, second = held_instances(session, "go", 2)
-        triggers_bench.in_time(lambda: runner.run(session.manager, first), "run(manager, instance)")
+        by_position, by_keyword = held_instances(session, "go", 2)
         triggers_bench.in_time(
-            lambda: runner.run(manager=session.manager, task_instance=second),
+            lambda: runner.run(session.manager, by_position), "run(manager, instance)"
+        )
+        triggers_bench.in_time(
+            lambda: runner.run(manager=session.manager, task_instance=by_keyword),
             "run(manager=…, task_instance=…)",
         )
+        ended = triggers_bench.ended_soon(session)
+        if by_keyword.name in ended and by_position.name not in ended:
+            broken("ran what run() was given by keyword, and not what it was given by position")
 
     @rule("R2", mend="call triggers_core.execute once for each instance that run() is given")
     def test_r2_each_instance_is_executed_once(self, triggers_bench: Bench) -> None:

@@ -92,7 +92,9 @@ class Dispatch:
             try:
                 call_within(
                     triggers_bench.timeout,
-                    lambda: triggers_bench.runner.run(session.manager, instance),
+                    lambda: triggers_bench.runner.run(
+                        manager=session.manager, task_instance=instance
+                    ),
                 )
             except DeadlinePassed:
                 broken(f"did not return from run() within {triggers_bench.timeout:g} s")

@@ -108,10 +108,14 @@ class Lifecycle:
         session = triggers_bench.session(each_go("note"))
         first, second = held_instances(session, "go", 2)
         manager = session.manager
-        triggers_bench.in_time(lambda: runner.run(manager, first), f"run(…, {first.name})")
+        triggers_bench.in_time(
+            lambda: runner.run(manager=manager, task_instance=first), f"run(…, {first.name})"
+        )
         session.wait_for_note("note")
         triggers_bench.in_time(runner.close, "close()")
-        if _raises(lambda: runner.run(manager, second), triggers_bench.timeout):
+        if _raises(
+            lambda: runner.run(manager=manager, task_instance=second), triggers_bench.timeout
+        ):
             return
         if not wait_until(lambda: len(session.notes()) > 1, triggers_bench.timeout):
             broken(

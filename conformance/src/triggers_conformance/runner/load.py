@@ -87,7 +87,7 @@ def _seconds_for_all(bench: Bench, ended: Session, duplicate: TaskInstance) -> f
 
 def _dispatch_often(bench: Bench, session: Session, instance: TaskInstance, times: int) -> None:
     for _ in range(times):
-        bench.runner.run(session.manager, instance)
+        bench.runner.run(manager=session.manager, task_instance=instance)
 
 
 def _refuses(dispatch: Callable[[], None], timeout: float) -> bool:

@@ -6,6 +6,8 @@ from triggers_conformance.bench import Bench
 from triggers_conformance.rules import broken, rule
 from triggers_core import BaseTaskRunner
 
+BUILT_WITHIN = 3.0
+"""Seconds; who waits for an engine takes longer at some time."""
 CAPABILITIES = frozenset({"join", "cooldown", "remote", "inline", "volatile"})
 
 
@@ -44,7 +46,8 @@ class Registration:
     def test_g4_it_is_built_without_arguments(self, triggers_bench: Bench) -> None:
         """The framework builds the runner without arguments."""
         triggers_bench.check_unbroken("G1", "G2", "G3")
-        triggers_bench.in_time(triggers_bench.runner_class, "its own construction")
+        build = triggers_bench.runner_class
+        triggers_bench.in_time(build, "its construction", at_most=BUILT_WITHIN)
 
     @rule(
         "G5",
