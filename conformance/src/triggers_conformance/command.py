@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from triggers_conformance.rules import NOT_OFFERED, plain
+from triggers_conformance.scaffold import write_distribution
 
 STYLES = {"kept": "green", "broken": "bold red", "not offered": "dim"}
 
@@ -77,7 +78,10 @@ class Collector:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 where no rule is broken, 1 where one is, 2 where
     nothing could be checked."""
-    options = _parsed(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] in (["new-runner"], ["new-storage"]):
+        return write_distribution(words)
+    options = _parsed(words)
     if not options.json and find_spec("rich") is None:
         sys.exit("the table needs an extra: pip install 'triggers-conformance[cli]'; or --json")
     collector = Collector()
