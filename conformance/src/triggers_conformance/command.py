@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from triggers_conformance.rules import NOT_OFFERED, plain
-from triggers_conformance.scaffold import write_distribution
+from triggers_conformance.scaffold import COMMANDS, write_distribution
 
 STYLES = {"kept": "green", "broken": "bold red", "not offered": "dim"}
 
@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 where no rule is broken, 1 where one is, 2 where
     nothing could be checked."""
     words = sys.argv[1:] if arguments is None else arguments
-    if words[:1] in (["new-runner"], ["new-storage"]):
+    if words and words[0] in COMMANDS:
         return write_distribution(words)
     options = _parsed(words)
     if not options.json and find_spec("rich") is None:

@@ -11,7 +11,7 @@ import shlex
 import shutil
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
@@ -109,6 +109,12 @@ def write_distribution(words: list[str]) -> int:
     return 0
 
 
+def templates() -> Iterator[str]:
+    """Yield the path of each template, in ``templates/``."""
+    for kind in _KINDS.values():
+        yield from (f"{path}.template" for path in kind.files.values())
+
+
 def _parsed(command: str, kind: _Kind, arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=f"triggers-conformance {command}",
@@ -147,10 +153,10 @@ def _check_name(kind: _Kind, name: str) -> None:
 def _rendered(kind: _Kind, name: str) -> dict[str, str]:
     """Return path in the new folder → text."""
     values = _values(kind, name)
-    templates = files(__package__) / "templates"
+    folder = files(__package__) / "templates"
     return {
         Template(path).substitute(values): Template(
-            (templates / f"{template}.template").read_text(encoding="utf-8")
+            (folder / f"{template}.template").read_text(encoding="utf-8")
         ).substitute(values)
         for path, template in kind.files.items()
     }
