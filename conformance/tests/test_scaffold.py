@@ -16,6 +16,7 @@ from triggers_conformance import scaffold
 from triggers_conformance.command import main
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+PROJECTS = sorted(PYPROJECT.parents[1].glob("*/pyproject.toml"))
 LONG = "warehouse-of-the-old-town"
 
 
@@ -142,11 +143,13 @@ def test_a_name_that_cannot_be_used_is_one_clear_error(folder, capsys, command, 
     assert list(folder.iterdir()) == []
 
 
-def test_a_name_of_ours_is_refused_where_it_is_not_installed(folder, capsys, monkeypatch):
+@pytest.mark.parametrize("name", [path.parent.name.removeprefix("triggers_") for path in PROJECTS])
+def test_a_name_of_ours_is_refused_where_it_is_not_installed(folder, capsys, monkeypatch, name):
     monkeypatch.setattr(scaffold, "find_spec", lambda name: None)
+    monkeypatch.setattr(scaffold, "installed", lambda group: [])
 
-    assert main(["new-storage", "postgres"]) == 2
-    assert "'triggers_postgres'" in capsys.readouterr().err
+    assert main(["new-storage", name]) == 2
+    assert f"the package 'triggers_{name}' is there already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
