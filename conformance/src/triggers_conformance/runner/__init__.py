@@ -13,6 +13,7 @@ from triggers_conformance.bench import Bench
 from triggers_conformance.harness import RunnerHarness
 from triggers_conformance.machine import check_against_model
 from triggers_conformance.rules import rule
+from triggers_conformance.runner.acceptance import Acceptance
 from triggers_conformance.runner.cooldown import Cooldown
 from triggers_conformance.runner.dispatch import Dispatch
 from triggers_conformance.runner.duplicates import Duplicates
@@ -39,8 +40,9 @@ class RunnerConformance(
     Endings,
     Execution,
     Dispatch,
-    Registration,
+    Acceptance,
     Naming,
+    Registration,
     RunnerHarness,
 ):
     """The checks of one runner. Subclass it, name the runner, and pytest collects them.
@@ -52,6 +54,7 @@ class RunnerConformance(
     @rule("M1", mend="run the script above; the rules R say what each step demands")
     def test_m1_random_sessions_end_as_the_rules_say(self, triggers_bench: Bench) -> None:
         """Any configuration and any triggers end as the rules of the framework say."""
+        triggers_bench.check_nothing_broken()
         check_against_model(triggers_bench, self.examples)
 
 

@@ -25,7 +25,7 @@ class Cooldown:
         """A retry starts no sooner than its cooldown after the attempt before."""
         session = triggers_bench.session({"t": {"after": ["go"], "run": "retry_once"}})
         session.fire("go", cooldown=COOLDOWN)
-        clone = session.settle()["t#1"]
+        clone = session.settle(triggers_bench.timeout + COOLDOWN)["t#1"]
         started = session.notes()[-1].at
         if started < clone.not_before:
             broken(f"ran a retry {clone.not_before - started:.3f} s before its cooldown was over")
@@ -39,20 +39,21 @@ class Cooldown:
             )
             for _ in range(WAITING):
                 session.fire("go", cooldown=cooldown)
-            _wait_for_clones(triggers_bench, session, WAITING)
+            patience = triggers_bench.timeout + cooldown
+            _wait_for_clones(session, WAITING, patience)
             session.fire("then")
-            instances = session.settle()
+            instances = session.settle(patience)
             due = min(i.not_before for i in instances.values() if i.not_before)
             if instances["quick#0"].changed_at < due:
                 return
         broken(f"ran other work only after the cooldown of {WAITING} waiting instances")
 
 
-def _wait_for_clones(bench: Bench, session: Session, count: int) -> None:
+def _wait_for_clones(session: Session, count: int, patience: float) -> None:
     """Wait until all first attempts have asked for their retry."""
     first = session.manager.instances
-    if not wait_until(lambda: len(first(statuses={Status.REPLAYED})) >= count, bench.timeout):
+    if not wait_until(lambda: len(first(statuses={Status.REPLAYED})) >= count, patience):
         broken(
-            f"did not run {count} first attempts within {bench.timeout:g} s, while some of them "
+            f"did not run {count} first attempts within {patience:g} s, while some of them "
             "waited for their cooldown already"
         )

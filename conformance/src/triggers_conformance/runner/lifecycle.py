@@ -11,9 +11,9 @@ from typing import Any
 
 from triggers_conformance.bench import Bench, Session
 from triggers_conformance.forked import said_in_fork
-from triggers_conformance.leaving import LEAVING, leaving_process
 from triggers_conformance.notes import read_notes
-from triggers_conformance.rules import broken, not_offered, rule
+from triggers_conformance.rules import broken, not_checked, not_offered, rule
+from triggers_conformance.runner.leaving import LEAVING, leaving_process
 from triggers_conformance.runner.steps import each_go, held_instances, listed
 from triggers_conformance.waiting import DeadlinePassed, call_within, wait_until
 from triggers_core import DispatchError, TriggersError
@@ -33,7 +33,7 @@ class Lifecycle:
     def test_r40_a_forked_child_runs_or_refuses(self, triggers_bench: Bench) -> None:
         """In a fork's child, ``run`` raises, or what it accepts is executed."""
         if not hasattr(os, "fork"):
-            not_offered("this platform has no fork")
+            not_checked("this platform has no fork")
         session = triggers_bench.session(each_go("note"))
         session.fire("go")
         session.settle_finished()
@@ -81,7 +81,7 @@ class Lifecycle:
             left = folder / LEAVING
             wait_until(lambda: left.exists() or process.poll() is not None, START_SECONDS)
             if not left.exists():
-                not_offered(f"the harness cannot be used in a process of its own:\n{output()}")
+                not_checked(f"the harness cannot be used in a process of its own:\n{output()}")
             # A runner that waits for its work does so until the gate is open.
             wait_until(lambda: process.poll() is not None, LOOK_SECONDS)
             (folder / "gate").touch()
@@ -108,10 +108,14 @@ class Lifecycle:
         session = triggers_bench.session(each_go("note"))
         first, second = held_instances(session, "go", 2)
         manager = session.manager
-        triggers_bench.in_time(lambda: runner.run(manager, first), f"run(…, {first.name})")
+        triggers_bench.in_time(
+            lambda: runner.run(manager=manager, task_instance=first), f"run(…, {first.name})"
+        )
         session.wait_for_note("note")
         triggers_bench.in_time(runner.close, "close()")
-        if _raises(lambda: runner.run(manager, second), triggers_bench.timeout):
+        if _raises(
+            lambda: runner.run(manager=manager, task_instance=second), triggers_bench.timeout
+        ):
             return
         if not wait_until(lambda: len(session.notes()) > 1, triggers_bench.timeout):
             broken(
@@ -134,7 +138,7 @@ def _another_runner(bench: Bench) -> Any:
     if found is not bench.runner:
         return found
     if "remote" in bench.capabilities:
-        not_offered("make_plugins() gives the same runner again, and closed it would be missed")
+        not_checked("make_plugins() gives the same runner again, and closed it would be missed")
     return bench.runner_class()
 
 
