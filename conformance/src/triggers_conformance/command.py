@@ -16,6 +16,7 @@ import pytest
 
 from triggers_conformance.report import Checked, Report, show
 from triggers_conformance.rules import NOT_CHECKED, NOT_OFFERED, plain
+from triggers_conformance.scaffold import COMMANDS, write_distribution
 
 EPILOG = """\
 A storage's URL has {folder} in it, which stands for a new folder, or {unique}, for a new name: each
@@ -110,7 +111,10 @@ def progress_shown() -> Iterator[Progress]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 where no rule is broken, 1 where one is, 2 where
     nothing could be checked."""
-    options = _parsed(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in COMMANDS:
+        return write_distribution(words)
+    options = _parsed(words)
     needs_extra = not (options.json or options.markdown)
     if needs_extra and find_spec("rich") is None:
         sys.exit("the table needs an extra: pip install 'triggers-conformance[cli]'; or --json")
@@ -133,7 +137,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="triggers-conformance",
-        usage="%(prog)s [options] RUNNER\n       %(prog)s [options] storage NAME_OR_URL",
+        usage="%(prog)s [options] RUNNER\n       %(prog)s [options] storage NAME_OR_URL"
+        "\n       %(prog)s new-runner NAME [FOLDER]\n       %(prog)s new-storage NAME [FOLDER]",
         description="Check an installed task runner, or a storage, against its contract.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
