@@ -1,5 +1,6 @@
 """Faulty in forks, exit, and close."""
 
+import os
 import queue
 import threading
 
@@ -55,3 +56,14 @@ class DropsOnceClosed(Sound):
     def start(self, work):
         if not self.is_closed:
             super().start(work)
+
+
+@mutant("R56", "in a fork's child its new threads take what the parent has in its queue")
+class ChildTakesQueue(Pool):
+    def __init__(self):
+        super().__init__()
+        os.register_at_fork(after_in_child=self.start_threads)
+
+    def start_threads(self):
+        for _ in range(self.workers):
+            threading.Thread(target=quietly, args=(self.work,), daemon=True).start()

@@ -1,6 +1,10 @@
 """Faulty in the manager that it runs tasks with."""
 
-from runner_mutants.bases import Sound, mutant
+import tempfile
+import time
+from pathlib import Path
+
+from runner_mutants.bases import Pool, Sound, mutant
 from triggers_core import TriggerManager
 
 
@@ -29,3 +33,51 @@ class FirstPlugins(Sound):
         plugins = FirstPlugins._plugins = FirstPlugins._plugins or manager.plugins
         own = type(manager)(manager.session_uid, storage=manager.storage, plugins=plugins)
         super().run(own, task_instance)
+
+
+@mutant("R60", "it keeps what waits in files named after the session and the instance")
+class SpoolsToFiles(Sound):
+    def run(self, manager, task_instance):
+        folder = Path(tempfile.gettempdir(), "mutants-spool")
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{manager.session_uid}-{task_instance.name}"
+        path.write_text("waits")
+        path.unlink()
+        super().run(manager, task_instance)
+
+
+@mutant("R60", "it takes its own key apart at the colons")
+class SplitsKeys(Sound):
+    def run(self, manager, task_instance):
+        uid, name = f"{manager.session_uid}:{task_instance.name}".split(":")
+        own = type(manager)(uid, storage=manager.storage, plugins=manager.plugins)
+        super().run(own, own.instance(name))
+
+
+@mutant("R60", "it cuts its keys off at 64 characters")
+class CutsKeys(Sound):
+    def __init__(self):
+        self._waiting = {}
+
+    def run(self, manager, task_instance):
+        key = f"{manager.session_uid}/{task_instance.name}"[:64].lower()
+        self._waiting[key] = (manager, task_instance)
+        self.start(lambda: self.execute(*self._waiting.pop(key)))
+
+
+@mutant("R60", "it knows what waits by its name in small letters")
+class FoldsKeys(Pool):
+    def __init__(self):
+        self._waiting = set()
+        super().__init__()
+
+    def run(self, manager, task_instance):
+        key = (manager.session_uid, task_instance.name.lower())
+        if key not in self._waiting:
+            self._waiting.add(key)
+            self.start(
+                lambda: (time.sleep(0.01), self.end(key), self.execute(manager, task_instance))
+            )
+
+    def end(self, key):
+        self._waiting.discard(key)

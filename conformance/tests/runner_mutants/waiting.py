@@ -1,6 +1,7 @@
 """Faulty in join_all."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from runner_mutants.bases import Joinable, Sound, mutant, quietly
 
@@ -57,3 +58,56 @@ class JoinsOnce(Joinable):
         with self._changed:
             if not self._changed.wait(timeout):
                 raise TimeoutError
+
+
+@mutant("C10", "join_all waits for each thread as long as for all")
+class TimeoutsAddUp(Sound):
+    capabilities = frozenset({"join"})
+
+    def __init__(self):
+        self._futures = []
+        self._pool = ThreadPoolExecutor(4)
+        self._own = threading.local()
+
+    def start(self, work):
+        self._futures.append(self._pool.submit(self.note_own, work))
+
+    def note_own(self, work):
+        self._own.is_set = True
+        quietly(work)
+
+    def join_all(self, timeout=None):
+        if getattr(self._own, "is_set", False):
+            raise RuntimeError("a task waits for itself")
+        is_late = False
+        while self._futures:
+            waited, self._futures = self._futures, []
+            for future in waited:
+                try:
+                    future.result(timeout)
+                except TimeoutError:
+                    is_late = True
+                    self._futures.append(future)
+            if is_late:
+                raise TimeoutError
+
+
+@mutant("C11", "join_all raises what work has raised")
+class JoinRaises(Joinable):
+    def __init__(self):
+        super().__init__()
+        self._errors = []
+
+    def start(self, work):
+        super().start(lambda: self.note_error(work))
+
+    def note_error(self, work):
+        try:
+            work()
+        except BaseException as error:
+            self._errors.append(error)
+
+    def join_all(self, timeout=None):
+        super().join_all(timeout)
+        if self._errors:
+            raise self._errors.pop()
