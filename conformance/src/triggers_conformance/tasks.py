@@ -164,9 +164,14 @@ def fire_and_wait(context: TaskContext) -> Any:
 @trigger_task
 def take_turn(context: TaskContext) -> Any:
     """Have a cascade, which may start this task again, until each folder of ``first`` has a note;
-    write down if that is not so after ``rounds`` of it."""
-    told = {key: _told(context, key) for key in ("notes", "round", "rounds", "first")}
-    if all(any(Path(folder).glob("*.note")) for folder in told["first"]):
+    write down if that is not so after ``rounds`` of it, each but the first of ``seconds``."""
+    keys = ("notes", "round", "rounds", "seconds", "first")
+    told = {key: _told(context, key) for key in keys}
+
+    def have_had_theirs() -> bool:
+        return all(any(Path(folder).glob("*.note")) for folder in told["first"])
+
+    if wait_until(have_had_theirs, told["seconds"] if told["round"] else 0.0):
         context.skip()
     if told["round"] >= told["rounds"]:
         _write("kept back", context)

@@ -1,7 +1,6 @@
 """Faulty in who may call it, and for how long that one must live."""
 
 import asyncio
-import gc
 import queue
 import threading
 import time
@@ -21,9 +20,13 @@ class UsesCallersLoop(Sound):
         except RuntimeError:
             super().start(work)
         else:
-            task = loop.create_task(asyncio.to_thread(quietly, work))
+            task = loop.create_task(self.run_later(work))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    async def run_later(self, work):
+        await asyncio.sleep(0)  # until its cooldown is over
+        await asyncio.to_thread(quietly, work)
 
 
 @mutant("R50", "it runs a loop to hand the work over")
@@ -33,22 +36,6 @@ class RunsLoop(Sound):
 
     async def send(self, work):
         super().start(work)
-
-
-@mutant("R50", "an engine of its own for each thread ends with that thread's loop")
-class DaemonOfLoop(Sound):
-    def start(self, work):
-        def start_and_wait():
-            done = threading.Event()
-            super(DaemonOfLoop, self).start(lambda: (work(), done.set()))
-            done.wait()
-
-        try:
-            asyncio.get_running_loop().run_in_executor(None, start_and_wait)
-        except RuntimeError:
-            super().start(work)
-        else:
-            raise AssertionError("the loop is waited for, with the work")
 
 
 @mutant("R51", "while it starts, other callers find it half started")
@@ -95,24 +82,21 @@ class WeakManager(Pool):
             self.execute(manager, task_instance)
 
 
-@mutant("R52", "what waits is in a set of weak references")
+@mutant("R52", "nothing but itself keeps what waits, as with a task of a forgotten future")
 class WeakWork(Pool):
-    def __init__(self):
-        self._local = {}
-        super().__init__()
-
     def run(self, manager, task_instance):
         work = Work(self, manager, task_instance)
         reference = weakref.ref(work)
-        self._queue.put(lambda: quietly(reference() or (lambda: None)))
+        self._queue.put(lambda: self.call(reference()))
+
+    def call(self, work):
+        if work is not None:
+            work()
 
 
 class Work:
-    """Kept alive by itself alone, as a task is that only its own future knows."""
-
     def __init__(self, runner, *given):
         self.runner, self.given, self.own = runner, given, self
 
     def __call__(self):
-        gc.collect(0)
         self.runner.execute(*self.given)

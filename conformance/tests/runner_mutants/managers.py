@@ -1,7 +1,6 @@
 """Faulty in the manager that it runs tasks with."""
 
 import tempfile
-import time
 from pathlib import Path
 
 from runner_mutants.bases import Pool, Sound, mutant
@@ -55,29 +54,21 @@ class SplitsKeys(Sound):
 
 
 @mutant("R60", "it cuts its keys off at 64 characters")
-class CutsKeys(Sound):
+class CutsKeys(Pool):
     def __init__(self):
         self._waiting = {}
-
-    def run(self, manager, task_instance):
-        key = f"{manager.session_uid}/{task_instance.name}"[:64].lower()
-        self._waiting[key] = (manager, task_instance)
-        self.start(lambda: self.execute(*self._waiting.pop(key)))
-
-
-@mutant("R60", "it knows what waits by its name in small letters")
-class FoldsKeys(Pool):
-    def __init__(self):
-        self._waiting = set()
         super().__init__()
 
     def run(self, manager, task_instance):
-        key = (manager.session_uid, task_instance.name.lower())
-        if key not in self._waiting:
-            self._waiting.add(key)
-            self.start(
-                lambda: (time.sleep(0.01), self.end(key), self.execute(manager, task_instance))
-            )
+        key = self.key(manager, task_instance)
+        self._waiting[key] = (manager, task_instance)
+        self.start(lambda: self.execute(*self._waiting.pop(key)))
 
-    def end(self, key):
-        self._waiting.discard(key)
+    def key(self, manager, task_instance):
+        return f"{task_instance.name} of {manager.session_uid}"[:64]
+
+
+@mutant("R60", "it knows what waits by its name in small letters")
+class FoldsKeys(CutsKeys):
+    def key(self, manager, task_instance):
+        return (manager.session_uid, task_instance.name.lower())

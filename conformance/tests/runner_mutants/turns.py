@@ -100,28 +100,31 @@ class DropsNamesakes(Pool):
 
 
 @mutant("R47", "of more than 128 sessions' lanes it closes the oldest, with what is in it")
-class BoundedLanes(Sound):
+class BoundedLanes(Pool):
     bound = 128
 
     def __init__(self):
         self._lanes = OrderedDict()
         self._lock = threading.Lock()
+        super().__init__()
 
     def run(self, manager, task_instance):
+        uid = manager.session_uid
         with self._lock:
-            lane = self._lanes.get(manager.session_uid)
-            if lane is None:
-                lane = self._lanes[manager.session_uid] = deque()
-            lane.append((manager, task_instance))
-            self._lanes.move_to_end(manager.session_uid)
-            while len(self._lanes) > self.bound:
-                self._lanes.popitem(last=False)[1].clear()
-        super().start(lambda: self.drain(lane))
+            self._lanes.setdefault(uid, deque()).append((manager, task_instance))
+            self._lanes.move_to_end(uid)
+            if len(self._lanes) > self.bound:
+                self._lanes.popitem(last=False)
+        self.start(lambda: self.execute_next(uid))
 
-    def drain(self, lane):
-        threading.Event().wait(0.2)  # as long as its slot is taken by others
-        while lane:
-            self.execute(*lane.popleft())
+    def execute_next(self, uid):
+        with self._lock:
+            lane = self._lanes.get(uid)
+            given = lane.popleft() if lane else None
+            if not lane:
+                self._lanes.pop(uid, None)
+        if given is not None:
+            self.execute(*given)
 
 
 @mutant("R47", "messages have ids that begin again after a hundred")

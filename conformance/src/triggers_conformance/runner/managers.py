@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import nullcontext
 
 from triggers_conformance.bench import Bench
 from triggers_conformance.probes import ExecutionSpy, NamedManager
 from triggers_conformance.rules import broken, not_offered, rule
-from triggers_conformance.runner.steps import each_go
+from triggers_conformance.runner.steps import each_go, workers_busy
 from triggers_core import TriggerManager
 from triggers_core.rules.names import MAX_NAME_LENGTH
 
@@ -100,12 +101,14 @@ class Managers:
         make_manager = triggers_bench.conformance.make_manager
         triggers_bench.runner  # noqa: B018 - as above
         unique = str(uuid.uuid4())
-        sessions = []
-        for name in NAMES:
-            uid = unique + name[len(unique) :] if len(name) > len(unique) else f"{name} {unique}"
-            session = triggers_bench.session_at(make_manager(uid, storage, plugins), tasks)
-            session.fire("go")
-            sessions.append(session)
+        uids = [f"{name} {unique}"[-MAX_NAME_LENGTH:] for name in NAMES]
+        sessions = [
+            triggers_bench.session_at(make_manager(uid, storage, plugins), tasks) for uid in uids
+        ]
+        is_inline = "inline" in triggers_bench.capabilities
+        with nullcontext() if is_inline else workers_busy(triggers_bench):
+            for session in sessions:
+                session.fire("go")
         for session in sessions:
             uid = session.manager.session_uid
             session.settle_finished()
