@@ -14,17 +14,23 @@ from triggers_conformance.harness import RunnerHarness
 from triggers_conformance.machine import check_against_model
 from triggers_conformance.rules import rule
 from triggers_conformance.runner.acceptance import Acceptance
+from triggers_conformance.runner.callers import Callers
+from triggers_conformance.runner.closing import Closing
 from triggers_conformance.runner.cooldown import Cooldown
 from triggers_conformance.runner.dispatch import Dispatch
 from triggers_conformance.runner.duplicates import Duplicates
 from triggers_conformance.runner.endings import Endings
 from triggers_conformance.runner.execution import Execution
+from triggers_conformance.runner.harm import Harm
+from triggers_conformance.runner.leftovers import Leftovers
 from triggers_conformance.runner.lifecycle import Lifecycle
 from triggers_conformance.runner.load import Load
 from triggers_conformance.runner.managers import Managers
 from triggers_conformance.runner.naming import Naming
+from triggers_conformance.runner.nesting import Nesting
 from triggers_conformance.runner.places import Places
 from triggers_conformance.runner.registration import Registration
+from triggers_conformance.runner.turns import Turns
 from triggers_conformance.runner.waiting import Waiting
 
 
@@ -32,13 +38,19 @@ from triggers_conformance.runner.waiting import Waiting
 class RunnerConformance(
     Places,
     Waiting,
+    Closing,
     Lifecycle,
+    Leftovers,
+    Turns,
     Load,
     Managers,
     Duplicates,
     Cooldown,
+    Nesting,
+    Harm,
     Endings,
     Execution,
+    Callers,
     Dispatch,
     Acceptance,
     Naming,

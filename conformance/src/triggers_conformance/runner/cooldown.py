@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from unittest import mock
+
 from triggers_conformance.bench import Bench, Session
 from triggers_conformance.rules import broken, rule
-from triggers_conformance.runner.steps import each_go
+from triggers_conformance.runner.steps import each_go, held_instances
 from triggers_conformance.waiting import wait_until
 from triggers_core import Status
 
 WAITING = 40
 COOLDOWN = 0.5
+HOUR = 3600.0
 LONG_COOLDOWNS = (4.0, 16.0)
 """Seconds. A machine too busy for the first is given the second."""
 
 
 class Cooldown:
-    """Checks R16, C5."""
+    """Checks R16, R59, C5."""
 
     @rule(
         "R16",
@@ -29,6 +33,16 @@ class Cooldown:
         started = session.notes()[-1].at
         if started < clone.not_before:
             broken(f"ran a retry {clone.not_before - started:.3f} s before its cooldown was over")
+
+    @rule("R59", mend="wait for not_before - manager.storage.now(), by no clock of your own")
+    def test_r59_the_storages_clock_is_the_clock(self, triggers_bench: Bench) -> None:
+        """How long a cooldown still is, the storage's clock says, whatever this machine's says."""
+        session = triggers_bench.session(each_go("note"))
+        (instance,) = held_instances(session, "go", 1)
+        now = triggers_bench.storage.now
+        with mock.patch.object(triggers_bench.storage, "now", side_effect=lambda: now() + HOUR):
+            session.dispatch(replace(instance, not_before=now() + HOUR))
+            session.settle_finished()
 
     @rule("C5", needs="cooldown", mend="use the engine's own delay; do not sleep in a worker")
     def test_c5_a_cooldown_keeps_no_worker_busy(self, triggers_bench: Bench) -> None:

@@ -130,7 +130,7 @@ class Dispatch:
             for _ in range(FIRES_PER_THREAD):
                 session.fire_unwatched("go")
 
-        triggers_bench.in_time(lambda: _in_threads(fire_several), f"fires from {THREADS} threads")
+        triggers_bench.in_time(lambda: in_threads(fire_several), f"fires from {THREADS} threads")
         check_each_ran_once(triggers_bench, session, THREADS * FIRES_PER_THREAD)
 
     @rule(
@@ -171,7 +171,7 @@ class Dispatch:
             broken("ran the clone with the kwargs of the instance that it replays")
 
 
-def _in_threads(function: Callable[[], None]) -> None:
+def in_threads(function: Callable[[], None]) -> None:
     errors: list[BaseException] = []
 
     def call() -> None:

@@ -7,19 +7,16 @@ from collections.abc import Callable
 
 from triggers_conformance.bench import Bench, Session
 from triggers_conformance.rules import broken, not_checked, not_offered, rule
-from triggers_conformance.runner.steps import Gate, each_go
+from triggers_conformance.runner.steps import BUSY, FILL_SECONDS, Gate, each_go
 from triggers_conformance.waiting import DeadlinePassed, call_within, wait_until
 from triggers_core import TaskInstance
 
-BUSY = 64
-"""More than the workers that engines have by default: 32 or the processors and 4 for threads of
-the standard library, 40 for those of AnyIO."""
 SAMPLE = 20
 WAITING = 2100
 """What waits before the last: more than the usual bounds of queues, 1000, 1024 and 2048."""
 LAST = 20
 LOOK_SECONDS = 0.5
-FILL_SECONDS = 10.0
+MOST_SECONDS = 10.0
 """An engine that would take longer for all of it is not asked to."""
 
 
@@ -80,7 +77,7 @@ def _seconds_for_all(bench: Bench, ended: Session, duplicate: TaskInstance) -> f
     ended.fire("go")
     ended.settle_finished()
     seconds = (time.monotonic() - begin) * WAITING / SAMPLE
-    if seconds > FILL_SECONDS:
+    if seconds > MOST_SECONDS:
         not_checked(f"{WAITING} instances would take it about {seconds:.0f} s")
     return seconds
 
