@@ -209,7 +209,3 @@ def _said(report: pytest.TestReport) -> str:
     if isinstance(report.longrepr, tuple):
         return str(report.longrepr[2])
     return str(report.longrepr)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
