@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from triggers_conformance.bench import Bench, Session
@@ -57,7 +58,11 @@ def _wait_for_all_workers(busy: Session) -> None:
     count = 0
     while (latest := len(busy.notes("started"))) > count:
         count = latest
-        wait_until(lambda count=count: len(busy.notes("started")) > count, NEXT_SECONDS)
+        wait_until(partial(_has_more, busy, count), NEXT_SECONDS)
+
+
+def _has_more(busy: Session, count: int) -> bool:
+    return len(busy.notes("started")) > count
 
 
 def another_runner(bench: Bench) -> Any:

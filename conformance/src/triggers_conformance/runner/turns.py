@@ -16,7 +16,7 @@ given the second."""
 LATER_SESSIONS = 8
 LATER_TASKS = 8
 """In each of those sessions: as many tasks in all as keep every worker busy."""
-MANY_SESSIONS = 140
+MANY_SESSIONS = 130
 """More than 128, as caches and pools of lanes are bounded by."""
 
 
