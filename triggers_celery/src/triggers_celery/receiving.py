@@ -249,4 +249,6 @@ def _told_as_failed(ended: TaskInstance, error: BaseException | None) -> BaseExc
     recorded = ended.metadata.get("error", {})
     if recorded.get("type") == MaxRetriesExceeded.__name__:
         return MaxRetriesExceeded(recorded["message"])
-    return error or TriggersError(f"{recorded.get('type')}: {recorded.get('message')}")
+    if error is None or isinstance(error, MemoryError):  # for which Celery ends the whole worker
+        return TriggersError(f"{recorded.get('type')}: {recorded.get('message')}")
+    return error
