@@ -318,8 +318,6 @@ class Bench:
         for _ in range(FLUSHES):
             session.fire("go")
             session.settle()
-        if "join" in self.capabilities:
-            self.in_time(lambda: self.runner.join_all(timeout=self.timeout), "join_all()")
 
     def ended_soon(self, session: Session) -> set[str]:
         """Return the names of the instances that have ended once all have, or after a while in

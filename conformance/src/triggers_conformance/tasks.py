@@ -164,17 +164,20 @@ def fire_and_wait(context: TaskContext) -> Any:
 @trigger_task
 def take_turn(context: TaskContext) -> Any:
     """Have a cascade, which may start this task again, until each folder of ``first`` has a note;
-    write down if that is not so after ``rounds`` of it, each but the first of ``seconds``."""
-    keys = ("notes", "round", "rounds", "seconds", "first")
+    write down if that is not so after ``rounds`` of it, each but the first of ``seconds``. The file
+    ``over`` then ends it for all."""
+    keys = ("notes", "round", "rounds", "seconds", "first", "over")
     told = {key: _told(context, key) for key in keys}
+    over = Path(told["over"])
 
-    def have_had_theirs() -> bool:
-        return all(any(Path(folder).glob("*.note")) for folder in told["first"])
+    def is_over() -> bool:
+        had_theirs = all(any(Path(folder).glob("*.note")) for folder in told["first"])
+        return had_theirs or over.exists()
 
-    if wait_until(have_had_theirs, told["seconds"] if told["round"] else 0.0):
+    if wait_until(is_over, told["seconds"] if told["round"] else 0.0):
         context.skip()
     if told["round"] >= told["rounds"]:
-        _write("kept back", context)
+        over.touch()
         context.skip()
     return {**told, "round": told["round"] + 1}
 

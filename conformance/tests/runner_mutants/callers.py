@@ -1,8 +1,6 @@
 """Faulty in who may call it, and for how long that one must live."""
 
 import asyncio
-import queue
-import threading
 import time
 import weakref
 
@@ -32,7 +30,11 @@ class UsesCallersLoop(Sound):
 @mutant("R50", "it runs a loop to hand the work over")
 class RunsLoop(Sound):
     def start(self, work):
-        asyncio.run(self.send(work))
+        sending = self.send(work)
+        try:
+            asyncio.run(sending)
+        finally:
+            sending.close()
 
     async def send(self, work):
         super().start(work)
@@ -51,24 +53,6 @@ class HalfStarted(Pool):
             time.sleep(0.01)  # as a connection takes
             super().__init__()
         super().start(work)
-
-
-@mutant("R51", "each of the first callers starts it anew")
-class StartsAnew(Sound):
-    _thread = None
-
-    def start(self, work):
-        if self._thread is None:
-            time.sleep(0.01)  # as a connection takes
-            self._queue = queue.Queue()
-            self._thread = threading.Thread(target=self.work, daemon=True)
-            time.sleep(0.01)
-            self._thread.start()
-        self._queue.put(work)
-
-    def work(self):
-        while True:
-            quietly(self._queue.get())
 
 
 @mutant("R52", "it keeps a weak reference to the manager")

@@ -148,7 +148,7 @@ class ShortIds(Pool):
                 quietly(lambda given=given: self.execute(*given))
 
 
-@mutant("R37", "it keeps one manager for each session uid, whatever its class and storage")
+@mutant("R38", "it keeps one manager for each session uid, whatever its class and storage")
 class OneManagerEach(Sound):
     def __init__(self):
         self.manager_of = lru_cache(lambda uid: self._given)

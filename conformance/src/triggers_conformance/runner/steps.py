@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from triggers_conformance.bench import Bench, Session
 from triggers_conformance.rules import broken, not_checked, not_offered
+from triggers_conformance.waiting import wait_until
 from triggers_core import TaskInstance, TriggersError
 
 BUSY = 64
 """More than the workers that engines have by default: 32 or the processors and 4 for threads of
 the standard library, 40 for those of AnyIO."""
 FIRES_PER_THREAD = 10
+NEXT_SECONDS = 0.05
+"""Within which the next worker takes a task, while there are more."""
 FILL_SECONDS = 60.0
 """Within which a check must have dispatched what it does; only a machine that hangs needs it."""
 
@@ -43,8 +47,22 @@ def workers_busy(bench: Bench, count: int = BUSY) -> Iterator[Session]:
     )
     with Gate(bench, busy, FILL_SECONDS) as gate:
         busy.fire("go", **gate.kwargs)
+        _wait_for_all_workers(busy)
         yield busy
     busy.settle_finished()
+
+
+def _wait_for_all_workers(busy: Session) -> None:
+    """Wait until no further worker takes a task."""
+    busy.wait_for_note("started")
+    count = 0
+    while (latest := len(busy.notes("started"))) > count:
+        count = latest
+        wait_until(partial(_has_more, busy, count), NEXT_SECONDS)
+
+
+def _has_more(busy: Session, count: int) -> bool:
+    return len(busy.notes("started")) > count
 
 
 def another_runner(bench: Bench) -> Any:
