@@ -32,15 +32,12 @@ def fire(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> Fi
 
     What becomes ready is dispatched in the order in which it is done here (F10): instances that
     existed, by task name and number, and then those that are made, as configured.
+
+    In a session that is closed nothing takes it: what ran to its end is recorded, no more.
     """
-    taken = [
-        work.save(after, before.status)
-        for before, after in _takers(work, trigger_name, trigger_kwargs)
-    ]
-    took = {instance.task_name for instance in taken}
-    created = [
-        work.save(instance, None) for instance in _made(work, trigger_name, trigger_kwargs, took)
-    ]
+    taken, created = (
+        _applied(work, trigger_name, trigger_kwargs) if work.closing is None else ([], [])
+    )
     touched = [*taken, *created]
     outcome = FireOutcome(
         trigger_name,
@@ -52,6 +49,21 @@ def fire(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> Fi
     )
     work.record(trigger_name, trigger_kwargs, outcome)
     return outcome
+
+
+def _applied(
+    work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]
+) -> tuple[list[TaskInstance], list[TaskInstance]]:
+    """Return the instances that took the trigger, and those that it made."""
+    taken = [
+        work.save(after, before.status)
+        for before, after in _takers(work, trigger_name, trigger_kwargs)
+    ]
+    took = {instance.task_name for instance in taken}
+    created = [
+        work.save(instance, None) for instance in _made(work, trigger_name, trigger_kwargs, took)
+    ]
+    return taken, created
 
 
 def skip(
@@ -72,8 +84,13 @@ def skip(
 def _fire_once(
     work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any], event_id: str | None
 ) -> FireOutcome:
-    """Fire, unless the event has been recorded before (F6, F11)."""
+    """Fire, unless the event has been recorded before (F6, F11).
+
+    Raises:
+        SessionClosed: it has not, and the session is closed.
+    """
     if event_id is None:
+        work.check_open()
         return fire(work, trigger_name, trigger_kwargs)
     digest = digest_of(trigger_kwargs)
     recorded = work.unit.outcome(event_id)
@@ -83,6 +100,7 @@ def _fire_once(
         if first.trigger_name != trigger_name or recorded.get(_DIGEST, digest) != digest:
             raise _conflict(work.session_uid, event_id, first.trigger_name, trigger_name)
         return first
+    work.check_open()
     outcome = fire(work, trigger_name, trigger_kwargs)
     work.unit.record_outcome(event_id, {**outcome.to_dict(), _DIGEST: digest})
     return outcome

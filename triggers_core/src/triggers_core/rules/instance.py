@@ -40,6 +40,9 @@ _INSTANCE_NAME = re.compile("(.+)#(0|[1-9][0-9]{0,14})")
 ACTIVE = frozenset({Status.SCHEDULED, Status.RUNNING})
 """The statuses of an instance that a runner has, or should have."""
 
+NOT_BEGUN = frozenset({Status.UNSTARTED, Status.SCHEDULED})
+"""The statuses of an instance that can still be abandoned."""
+
 OPEN = ACTIVE | {Status.UNSTARTED}
 """The statuses of an instance that is not over."""
 
