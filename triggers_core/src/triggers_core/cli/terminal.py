@@ -24,6 +24,7 @@ from triggers_core.engine import notices
 from triggers_core.errors import DispatchError, TriggersError
 from triggers_core.insight.diagnosis import (
     Finding,
+    closed_at,
     moment,
     note,
     queued_for,
@@ -125,7 +126,9 @@ def instances_table(manager: TriggerManager, instances: Sequence[TaskInstance]) 
     lengths = ("queued", "ran") if are_timed else ()
     table = Table("instance", "status", "waits for", "since (UTC)", *lengths, "attempt", "note")
     table.title_justify = table.caption_justify = "left"
-    table.title = f"session {escape(manager.session_uid)}"
+    closing = manager.closing()
+    over = "" if closing is None else f", {closed_at(closing, now)}"
+    table.title = escape(plain(f"session {manager.session_uid}{over}"))
     for instance in instances:
         table.add_row(
             escape(instance.name),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from triggers_core.errors import TaskNotFound
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance, counted
 from triggers_core.rules.names import most_alike
@@ -49,6 +50,7 @@ class Facts:
         runner_of: returns the name of an instance's runner, or raises what keeps it from having
             one.
         now: seconds since the epoch, UTC, by the storage's clock.
+        closing: how the session was cancelled or closed, if it was.
     """
 
     configuration: Configuration
@@ -58,6 +60,7 @@ class Facts:
     config_of: Callable[[TaskInstance], TaskConfig]
     runner_of: Callable[[TaskInstance], str]
     now: float
+    closing: Closing | None = None
 
     def is_outdated(self, instance: TaskInstance) -> bool:
         """Return whether the instance's task has other directives by now than the instance."""
@@ -74,6 +77,25 @@ def explain(name: str, facts: Facts) -> Finding:
     Raises:
         TaskNotFound: the session has neither.
     """
+    found = _found(name, facts)
+    if facts.closing is None:
+        return found
+    over = Finding(f"the session was {closed_at(facts.closing, facts.now)}; nothing in it begins")
+    return replace(found, because=(over, *found.because))
+
+
+def closed_at(closing: Closing, now: float) -> str:
+    """Return how a session ended, in a line: "cancelled at … UTC (3.0 h ago), by Ada: …".
+
+    Args:
+        now: seconds since the epoch, UTC, by the storage's clock.
+    """
+    said = _said_by(closing.reason, closing.by)
+    when = f"{closing.how} at {moment(closing.at)} UTC ({span(now - closing.at)} ago)"
+    return f"{when}, {said}" if said else when
+
+
+def _found(name: str, facts: Facts) -> Finding:
     explainer = _Explainer(facts, asked=name)
     for instance in facts.instances:
         if instance.name == name:
@@ -117,7 +139,10 @@ def note(instance: TaskInstance, now: float) -> str:
 def said_of(instance: TaskInstance) -> str:
     """Return why, and by whom, the instance was mended: "by Ada: the fee was waived"; "" where
     nobody said so."""
-    reason, by = instance.metadata.get(REASON), instance.metadata.get(BY)
+    return _said_by(instance.metadata.get(REASON), instance.metadata.get(BY))
+
+
+def _said_by(reason: str | None, by: str | None) -> str:
     if by is None:
         return f"reason: {reason}" if reason else ""
     return f"by {by}: {reason}" if reason else f"by {by}"
@@ -185,6 +210,8 @@ class _Explainer:
         )
 
     def _not_begun(self, config: TaskConfig) -> Finding:
+        if self._facts.closing is not None:
+            return Finding(f"{config.name} had not begun when the session was closed")
         fired = config.triggers & set(self._facts.fired)
         if not fired:
             text = f"{config.name} has not begun: none of its triggers has fired"
@@ -219,6 +246,8 @@ class _Explainer:
     def _end(self, instance: TaskInstance, tries: str) -> str:
         name, since = instance.name, self._facts.now - instance.changed_at
         ended = f"{moment(instance.changed_at)} UTC ({span(since)} ago){tries}"
+        if self._is_abandoned_with_all(instance):
+            return f"{name} was abandoned with the session at {ended}"
         if instance.status is Status.ABANDONED and REASON in instance.metadata:
             return f"{name} was abandoned by hand at {ended}"
         if instance.status is Status.ABANDONED:
@@ -285,11 +314,12 @@ class _Explainer:
         left = (instance.recover_at or 0.0) - self._facts.now
         if left > 0:
             yield f"its worker is alive: the lease was renewed, and holds for {span(left)}"
+            if self._facts.closing is not None:
+                yield "it may end as it likes: context.is_cancelled() tells it when it asks"
             return
         yield f"the worker gave no sign of life until its lease ran out, {span(-left)} ago"
-        then = (
-            "starts it again" if instance.reruns_left else "records it as failed, without a rerun"
-        )
+        is_rerun = instance.reruns_left and self._facts.closing is None
+        then = "starts it again" if is_rerun else "records it as failed, without a rerun"
         yield f"recovery {then}: does `triggers recover` run?"
 
     def _after_the_end(self, instance: TaskInstance) -> Iterator[Finding]:
@@ -297,6 +327,8 @@ class _Explainer:
         if instance.status is Status.FAILED:
             if instance.metadata.get("logs_resolved"):
                 yield Finding("somebody has marked this as resolved")
+            if self._facts.closing is not None:
+                return
             yield Finding(f"to run it again, once mended: {_command('replay', *where)}")
             skipped = _command("skip", *where, options="--result '{}'")
             yield Finding(f"to go on without it: {skipped}")
@@ -305,7 +337,7 @@ class _Explainer:
             for clone in clones:
                 if clone.task_name == instance.task_name:
                     yield Finding(f"{clone.name} stands in for it, and is {clone.status}")
-        elif _ended_by_hand(instance) and self._facts.configuration.tasks_with(instance.task_name):
+        elif self._holds_others_up(instance):
             fired = _command("fire", instance.session_uid, instance.task_name)
             yield Finding(
                 f"it was {instance.status} without a cascade: what waits for it needs {fired}"
@@ -337,6 +369,16 @@ class _Explainer:
     def _parent_of(self, instance: TaskInstance) -> TaskInstance | None:
         found = (each for each in self._facts.instances if each.name == instance.parent)
         return next(found, None)
+
+    def _holds_others_up(self, instance: TaskInstance) -> bool:
+        """Return whether it was given up, and somebody waits for what does not follow from it."""
+        waiters = self._facts.configuration.tasks_with(instance.task_name)
+        return bool(waiters) and self._facts.closing is None and _ended_by_hand(instance)
+
+    def _is_abandoned_with_all(self, instance: TaskInstance) -> bool:
+        closing = self._facts.closing
+        is_abandoned = instance.status is Status.ABANDONED
+        return is_abandoned and closing is not None and instance.changed_at >= closing.at
 
     def _is_lost(self, instance: TaskInstance) -> bool:
         return instance.recover_at is not None and instance.recover_at <= self._facts.now
