@@ -14,7 +14,16 @@ from triggers_core.errors import InvalidStorage, SchemaVersionError
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
-TABLES = ("meta", "configurations", "sessions", "instances", "waiting", "triggers", "events")
+TABLES = (
+    "meta",
+    "configurations",
+    "sessions",
+    "instances",
+    "waiting",
+    "triggers",
+    "firings",
+    "events",
+)
 
 # Names compare and sort by code point, as everywhere in triggers, whatever the database's locale.
 _VERSION_1: LiteralString = """
@@ -48,6 +57,7 @@ CREATE TABLE {instances} (
     recover_at double precision,
     reruns_left integer NOT NULL,
     metadata text NOT NULL,
+    counts text,
     PRIMARY KEY (session_id, task_name, number)
 );
 CREATE INDEX active_instances ON {instances} (session_id)
@@ -66,7 +76,16 @@ CREATE TABLE {triggers} (
     name text COLLATE "C" NOT NULL,
     kwargs text NOT NULL,
     fired_at double precision NOT NULL,
+    is_logged boolean NOT NULL DEFAULT false,
     PRIMARY KEY (session_id, name)
+);
+CREATE TABLE {firings} (
+    session_id bigint NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    position bigint NOT NULL,
+    kwargs text NOT NULL,
+    fired_at double precision NOT NULL,
+    PRIMARY KEY (session_id, name, position)
 );
 CREATE TABLE {events} (
     session_id bigint NOT NULL,

@@ -29,8 +29,8 @@ from triggers_core.insight.diagnosis import (
     queued_for,
     ran_for,
     span,
-    waits_of,
 )
+from triggers_core.insight.wording import waits_of
 from triggers_core.manager import TriggerManager
 from triggers_core.rules.instance import Status, TaskInstance, counted
 

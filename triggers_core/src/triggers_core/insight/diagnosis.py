@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from triggers_core.errors import TaskNotFound
+from triggers_core.insight.wording import missing, open_entries, said, said_in_order, taken_by
+from triggers_core.rules import conditions
+from triggers_core.rules.conditions import Entry, Taken
 from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance, counted
 from triggers_core.rules.names import most_alike
@@ -82,27 +85,6 @@ def explain(name: str, facts: Facts) -> Finding:
         return explainer.task(name)
     known = ", ".join(facts.configuration) or "none"
     raise TaskNotFound(f"the session has no task or instance {name!r}; its tasks are: {known}")
-
-
-@dataclass(frozen=True)
-class Waits:
-    """What has not fired for an instance yet: what it needs, and what would abandon it; sorted."""
-
-    awaited: tuple[str, ...]
-    unless: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """Return it as a line: ``documents; unless withdrawn``."""
-        awaited, unless = ", ".join(self.awaited), ", ".join(self.unless)
-        return "; ".join(filter(None, (awaited, unless and f"unless {unless}")))
-
-
-def waits_of(instance: TaskInstance, config: TaskConfig) -> Waits:
-    """Return what the instance waits for, by the configuration that it lives by."""
-    return Waits(
-        awaited=tuple(sorted(instance.waits_for & config.awaited)),
-        unless=tuple(sorted(instance.waits_for - config.awaited)),
-    )
 
 
 def note(instance: TaskInstance, now: float) -> str:
@@ -188,11 +170,11 @@ class _Explainer:
         fired = config.triggers & set(self._facts.fired)
         if not fired:
             text = f"{config.name} has not begun: none of its triggers has fired"
-            return Finding(text, self._waits(config.awaited))
+            return Finding(text, self._waits_whole(config, frozenset()))
         return Finding(
             f"{config.name} has not begun: {_names(fired)} fired before the task was configured. "
             "The next of its triggers makes its first instance, which takes those too",
-            self._waits(config.awaited - fired),
+            self._waits_whole(config, fired),
         )
 
     def _state(self, instance: TaskInstance) -> str:
@@ -202,7 +184,7 @@ class _Explainer:
             f"since {moment(instance.changed_at)} UTC ({span(now - instance.changed_at)}){tries}"
         )
         if instance.status is Status.UNSTARTED:
-            return f"{name} waits {since}; it has taken {_names(instance.trigger_kwargs)}"
+            return f"{name} waits {since}; it has taken {_taken(instance)}"
         if instance.status is Status.SCHEDULED and instance.not_before > now:
             return (
                 f"{name} is delayed until {moment(instance.not_before)} UTC "
@@ -222,7 +204,7 @@ class _Explainer:
         if instance.status is Status.ABANDONED and REASON in instance.metadata:
             return f"{name} was abandoned by hand at {ended}"
         if instance.status is Status.ABANDONED:
-            unless = _names(self._facts.config_of(instance).unless)
+            unless = said_in_order(_sorted(self._facts.config_of(instance).unless))
             return f"{name} was abandoned at {ended}: {unless} fired first, and it never runs"
         error = instance.metadata.get("error")
         reason = f": {error['type']}: {error['message']}" if error else ""
@@ -232,7 +214,8 @@ class _Explainer:
     def _because(self, instance: TaskInstance) -> Iterable[Finding]:
         if instance.status is Status.UNSTARTED:
             config = self._facts.config_of(instance)
-            waits = self._waits(instance.waits_for & config.awaited)
+            taken = taken_by(instance)
+            waits = [self._waits_for(entry, taken) for entry in _in_order(config, taken)]
             return (*waits, *map(Finding, self._other_ways(instance)))
         if instance.status is Status.SCHEDULED:
             unclaimed = self._why_not_claimed(instance)
@@ -311,13 +294,36 @@ class _Explainer:
                 f"it was {instance.status} without a cascade: what waits for it needs {fired}"
             )
 
-    def _waits(self, trigger_names: Iterable[str]) -> tuple[Finding, ...]:
+    def _waits_whole(self, config: TaskConfig, fired: Collection[str]) -> tuple[Finding, ...]:
+        """Return what a task waits for that has no instance, but for the triggers that have fired:
+        how often, and with which numbers, is for its first instance to see."""
+        taken = Taken({name: {} for name in fired}, {})
         return tuple(
-            Finding(f"waits for {name!r}, the end of a task", (self._further(name),))
-            if name in self.tasks
-            else Finding(f"waits for {name!r}, which has not fired{self._but_alike(name)}")
-            for name in sorted(trigger_names)
+            self._waits_for(entry, taken)
+            if isinstance(entry, str)
+            else Finding(f"waits for {said(entry)}", self._ends_within(entry, taken))
+            for entry in _in_order(config, taken)
         )
+
+    def _waits_for(self, entry: Entry, taken: Taken) -> Finding:
+        if not isinstance(entry, str):
+            verb = "has" if missing(entry, taken)[0].isdigit() else "waits for"
+            return Finding(f"{verb} {missing(entry, taken)}", self._ends_within(entry, taken))
+        if entry in self.tasks:
+            return Finding(f"waits for {entry!r}, the end of a task", (self._further(entry),))
+        return Finding(f"waits for {entry!r}, which has not fired{self._but_alike(entry)}")
+
+    def _ends_within(self, entry: Entry, taken: Taken) -> tuple[Finding, ...]:
+        """Return how the tasks stand whose ends a condition is missing, and what is misspelt."""
+        found: list[Finding] = []
+        for name in dict.fromkeys(conditions.names([entry])):
+            if name in taken.kwargs and name not in taken.counts:
+                continue
+            if name in self.tasks:
+                found.append(self._further(name))
+            elif name not in taken.kwargs and (alike := self._but_alike(name)):
+                found.append(Finding(f"{name!r} has not fired{alike}"))
+        return tuple(found)
 
     def _but_alike(self, name: str) -> str:
         alike = most_alike(name, self._facts.unawaited)
@@ -393,6 +399,20 @@ def _logs(instance: TaskInstance) -> Iterator[Finding]:
 
 def _first_line(text: str) -> str:
     return text.partition("\n")[0]
+
+
+def _in_order(config: TaskConfig, taken: Taken) -> list[Entry]:
+    """Return what an instance waits for: names by the alphabet, then conditions as written."""
+    return _sorted(open_entries(config, taken))
+
+
+def _sorted(entries: Iterable[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda entry: (0, entry) if isinstance(entry, str) else (1, ""))
+
+
+def _taken(instance: TaskInstance) -> str:
+    times = {name: f"{name} ({count} times)" for name, count in instance.counts.items()}
+    return _names(times.get(name, name) for name in instance.trigger_kwargs)
 
 
 def _names(names: Iterable[str]) -> str:

@@ -44,6 +44,7 @@ CREATE TABLE instances (
     recover_at REAL,
     reruns_left INTEGER NOT NULL,
     metadata TEXT NOT NULL,
+    counts TEXT,
     UNIQUE (session_id, task_name, number)
 );
 CREATE INDEX active_instances ON instances (session_id)
@@ -61,7 +62,16 @@ CREATE TABLE triggers (
     name TEXT NOT NULL,
     kwargs TEXT NOT NULL,
     fired_at REAL NOT NULL,
+    is_logged INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (session_id, name)
+) WITHOUT ROWID;
+CREATE TABLE firings (
+    session_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    kwargs TEXT NOT NULL,
+    fired_at REAL NOT NULL,
+    PRIMARY KEY (session_id, name, position)
 ) WITHOUT ROWID;
 CREATE TABLE events (
     session_id INTEGER NOT NULL,
