@@ -168,6 +168,7 @@ def _stored_in_memory(storage):
     sessions = {
         uid: {
             "manager": session.manager_name,
+            "closing": session.closing,
             "configuration": session.configuration.to_json(),
             "rows": {key: row.values for key, row in session.rows.items()},
             "numbers": dict(session.next_numbers),

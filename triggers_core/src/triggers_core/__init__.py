@@ -31,6 +31,7 @@ from triggers_core.errors import (
 from triggers_core.hookspecs import hookimpl
 from triggers_core.manager import TriggerManager
 from triggers_core.plugins.in_use import Plugins, default_plugins
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.runner import BaseTaskRunner
@@ -43,6 +44,7 @@ from triggers_core.worker.reference import Reference
 
 __all__ = [
     "BaseTaskRunner",
+    "Closing",
     "Configuration",
     "ConfigurationError",
     "ConfigurationOutcome",

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.sql import SQL, Literal
 
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.kwargs import to_json
 from triggers_core.storage.base import Storage
-from triggers_core.storage.row import COLUMNS, encode_instance
+from triggers_core.storage.row import COLUMNS, encode_closing, encode_instance
 from triggers_core.storage.sql import SqlReader, SqlWork
 from triggers_postgres.connections import pipeline
 from triggers_postgres.schema import render
@@ -36,15 +37,15 @@ class Statements:
             return render(text, schema, columns=_COLUMNS, values=_VALUES, replaced=_REPLACED)
 
         self.find = statement(
-            "SELECT id, manager_name, config_digest FROM {sessions} WHERE uid = %s"
+            "SELECT id, manager_name, config_digest, closed FROM {sessions} WHERE uid = %s"
         )
         self.lock = statement(
-            "SELECT id, manager_name, config_digest, pg_current_xact_id()::text "
+            "SELECT id, manager_name, config_digest, closed, pg_current_xact_id()::text "
             "FROM {sessions} WHERE uid = %s FOR UPDATE"
         )
         self.make = statement(
             "INSERT INTO {sessions} (uid, manager_name) VALUES (%s, %s) ON CONFLICT DO NOTHING "
-            "RETURNING id, manager_name, config_digest, pg_current_xact_id()::text"
+            "RETURNING id, manager_name, config_digest, closed, pg_current_xact_id()::text"
         )
         self.has_trace = statement(
             "SELECT EXISTS (SELECT FROM ("
@@ -89,6 +90,7 @@ class Statements:
             "INSERT INTO {configurations} (digest, body) VALUES (%s, %s) ON CONFLICT DO NOTHING"
         )
         self.configure = statement("UPDATE {sessions} SET config_digest = %s WHERE id = %s")
+        self.close = statement("UPDATE {sessions} SET closed = %s WHERE id = %s")
         self.save = statement(
             "INSERT INTO {instances} (session_id, {columns}) VALUES (%s, {values}) "
             "ON CONFLICT (session_id, task_name, number) DO UPDATE SET {replaced}"
@@ -214,7 +216,7 @@ class PostgresReader(_Reading):
         """Find the session."""
         found = self._cursor.execute(self._statements.find, (self._uid,)).fetchone()
         if found is not None:
-            self._id, self._manager_name, self._config_digest = found
+            self._id, self._manager_name, self._config_digest, self._closed = found
 
 
 class PostgresWork(_Reading, SqlWork):
@@ -262,7 +264,8 @@ class PostgresWork(_Reading, SqlWork):
                 self._cursor.execute(find, (self._uid,)).fetchone()
                 or self._cursor.execute(make, (self._uid, manager_name)).fetchone()
             )
-        self._id, self._manager_name, self._config_digest, self.transaction_id = found
+        *of_the_session, self.transaction_id = found
+        self._id, self._manager_name, self._config_digest, self._closed = of_the_session
 
     def configure(self, configuration: Configuration) -> None:
         digest = configuration.digest
@@ -270,6 +273,10 @@ class PostgresWork(_Reading, SqlWork):
         self._write(self._statements.configure, digest, self._id)
         self._send()  # the storage, which is to find it from now on, reads by itself
         self._config_digest = digest
+
+    def close_session(self, closing: Closing) -> None:
+        self._closed = encode_closing(closing)
+        self._write(self._statements.close, self._closed, self._id)
 
     def save(self, instance: TaskInstance) -> None:
         key = (self._id, instance.task_name, instance.number)

@@ -92,7 +92,7 @@ def _ending_once(configuration: Configuration) -> Iterator[str]:
                 continue
             yield (
                 f"task {task.name!r} counts the ends of {counted.name!r}, which has no 'andEvery' "
-                "and so ends once; in its 'andEvery' name the trigger that it is to run for each time"
+                "and so ends once; name in its 'andEvery' what it is to run for each time"
             )
 
 

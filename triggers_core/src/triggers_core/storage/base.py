@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from triggers_core.errors import StorageError
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.names import check_name
 from triggers_core.storage.row import UNREADABLE, damaged, decode_instance, text_of
 
 DEFAULT_ALIAS = "default"
-SCHEMA_VERSION = 1
-"""Of the tables and of the rows in them; a store records it and refuses a newer one."""
+SCHEMA_VERSION = 2
+"""Of the tables and of the rows in them. A store records it; an older one is upgraded when it is
+opened, a newer one refused."""
 
 
 class SessionReader(ABC):
@@ -34,6 +36,11 @@ class SessionReader(ABC):
     @abstractmethod
     def manager_name(self) -> str | None:
         """Return the name of the manager that made the session; None where there is none."""
+
+    @abstractmethod
+    def closing(self) -> Closing | None:
+        """Return how the session was cancelled or closed; None where it goes on. It is read with
+        what opens the session: asking for it costs nothing."""
 
     @abstractmethod
     def configuration(self) -> Configuration:
@@ -99,6 +106,10 @@ class UnitOfWork(SessionReader):
     @abstractmethod
     def configure(self, configuration: Configuration) -> None:
         """Make it the session's current configuration."""
+
+    @abstractmethod
+    def close_session(self, closing: Closing) -> None:
+        """Keep that the session is over, and how."""
 
     @abstractmethod
     def save(self, instance: TaskInstance) -> None:

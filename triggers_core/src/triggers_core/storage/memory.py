@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from triggers_core.errors import InvalidStorage
 from triggers_core.forks import call_at_fork
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import ACTIVE, Status, TaskInstance
 from triggers_core.rules.kwargs import from_json, to_json
@@ -49,6 +50,7 @@ class _Session:
     """What is committed. ``waiting`` and ``active`` follow from ``rows``."""
 
     manager_name: str
+    closing: Closing | None = None
     configuration: Configuration = field(default_factory=Configuration)
     rows: dict[Key, _Row] = field(default_factory=dict)
     next_numbers: dict[str, int] = field(default_factory=dict)
@@ -199,6 +201,7 @@ class _MemoryReader(SessionReader):
     def __init__(self, session_uid: str, session: _Session) -> None:
         self._uid = session_uid
         self._session = session
+        self._closing = session.closing
         self._configuration = session.configuration
         self._rows: Mapping[Key, _Row] = session.rows
         self._next_numbers: Mapping[str, int] = session.next_numbers
@@ -207,6 +210,9 @@ class _MemoryReader(SessionReader):
 
     def manager_name(self) -> str | None:
         return self._session.manager_name or None
+
+    def closing(self) -> Closing | None:
+        return self._closing
 
     def configuration(self) -> Configuration:
         return self._configuration
@@ -301,6 +307,9 @@ class _MemoryWork(_MemoryReader, UnitOfWork):
             self._bodies[digest] = configuration.to_json()
             self._new_digests.append(digest)
 
+    def close_session(self, closing: Closing) -> None:
+        self._closing = closing
+
     def save(self, instance: TaskInstance) -> None:
         task_name, number = instance.task_name, instance.number
         self._saved[(task_name, number)] = _row(instance)
@@ -341,6 +350,7 @@ class _MemoryWork(_MemoryReader, UnitOfWork):
         self.is_deleted = True
 
     def apply_to(self, session: _Session) -> None:
+        session.closing = self._closing
         session.configuration = self._configuration
         for key, row in self._saved.items():
             session.put(key, row)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from math import isfinite
 from typing import Any, NoReturn
 
 from triggers_core.errors import DamagedStore
+from triggers_core.rules.closing import WAYS, Closing
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.kwargs import from_json, to_json
 from triggers_core.rules.names import shown
@@ -93,6 +95,19 @@ def decode_session(session_uid: Any, manager_name: Any) -> tuple[str, str]:
     if not isinstance(session_uid, str) or not isinstance(manager_name, str):
         raise damaged(f"session {shown(session_uid)}", f"its manager is {shown(manager_name)}")
     return session_uid, manager_name
+
+
+def encode_closing(closing: Closing) -> str:
+    """Return how a session ended as the text that is kept with it."""
+    return to_json({key: value for key, value in asdict(closing).items() if value is not None})
+
+
+def decode_closing(text: Any, what: str) -> Closing:
+    """Return what :func:`encode_closing` wrote for ``what``, or raise DamagedStore."""
+    try:
+        return _closing(_object(text))
+    except UNREADABLE as error:
+        raise damaged(what, error) from error
 
 
 def damaged(what: str, reason: object) -> DamagedStore:
@@ -198,6 +213,15 @@ def _counts(text: Any) -> dict[str, int]:
         if type(count) is not int or count < 0:
             _refuse(count, "a count")
     return counts
+
+
+def _closing(values: dict[str, Any]) -> Closing:
+    if values.get("how") not in WAYS:
+        _refuse(values.get("how"), "how it ended")
+    _moment(values.get("at"))
+    for name in (REASON, BY):
+        text_of(values.get(name, ""))
+    return Closing(values["how"], values["at"], values.get(REASON), values.get(BY))
 
 
 def _metadata(text: Any) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import TaskInstance
 from triggers_core.storage.base import SessionReader, Storage, UnitOfWork
 from triggers_core.storage.row import (
+    decode_closing,
     decode_instance,
     decode_moment,
     decode_number,
@@ -60,19 +62,25 @@ class Rows(Protocol):
 class SqlReader(SessionReader):
     """A session as it stands in the transaction that is open.
 
-    A subclass finds the session's row, and sets the first three attributes of it.
+    A subclass finds the session's row, and sets the first four attributes of it.
     """
 
     def __init__(self, storage: Storage, look_ups: LookUps, session_uid: str) -> None:
         self._id = NO_SESSION
         self._manager_name: str | None = None
         self._config_digest: str | None = None
+        self._closed: str | None = None
         self._storage = storage
         self._look_ups = look_ups
         self._uid = session_uid
 
     def manager_name(self) -> str | None:
         return self._manager_name
+
+    def closing(self) -> Closing | None:
+        if self._closed is None:
+            return None
+        return decode_closing(self._closed, f"session {self._uid!r}, how it was closed")
 
     def configuration(self) -> Configuration:
         if self._config_digest is None:

@@ -6,11 +6,12 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.kwargs import to_json
 from triggers_core.storage.base import Storage
-from triggers_core.storage.row import COLUMNS, encode_instance
+from triggers_core.storage.row import COLUMNS, encode_closing, encode_instance
 from triggers_core.storage.sql import NO_SESSION, SqlReader, SqlWork
 
 COLUMN_NAMES = ", ".join(COLUMNS)
@@ -72,10 +73,11 @@ class SqliteReader(SqlReader):
         self._connection = connection
         self._row_ids: dict[str, int] = {}
         found = connection.execute(
-            "SELECT id, config_digest, manager_name FROM sessions WHERE uid = ?", (session_uid,)
+            "SELECT id, config_digest, manager_name, closed FROM sessions WHERE uid = ?",
+            (session_uid,),
         ).fetchone()
         if found is not None:
-            self._id, self._config_digest, self._manager_name = found
+            self._id, self._config_digest, self._manager_name, self._closed = found
 
     def instance(self, task_name: str, number: int) -> TaskInstance | None:
         found = self._instances(
@@ -128,6 +130,12 @@ class SqliteWork(SqliteReader, SqlWork):
             "UPDATE sessions SET config_digest = ? WHERE id = ?", (digest, self._id)
         )
         self._config_digest = digest
+
+    def close_session(self, closing: Closing) -> None:
+        self._closed = encode_closing(closing)
+        self._connection.execute(
+            "UPDATE sessions SET closed = ? WHERE id = ?", (self._closed, self._id)
+        )
 
     def save(self, instance: TaskInstance) -> None:
         row = encode_instance(instance)

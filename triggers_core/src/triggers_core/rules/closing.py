@@ -1,0 +1,26 @@
+"""How a session ended: what is kept of it when it is cancelled or closed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CANCELLED, CLOSED = "cancelled", "closed"
+WAYS = frozenset({CANCELLED, CLOSED})
+
+
+@dataclass(frozen=True)
+class Closing:
+    """That a session is over, and how it came to be.
+
+    Attributes:
+        how: ``"cancelled"``, whatever was still to come; or ``"closed"``, when nothing was under
+            way any more.
+        at: when, in seconds since the epoch, UTC.
+        reason: why, as whoever did it said; None where they did not.
+        by: who did it; None where they did not say.
+    """
+
+    how: str
+    at: float
+    reason: str | None = None
+    by: str | None = None
