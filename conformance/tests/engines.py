@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import multiprocessing
+import os
 import threading
 from contextlib import contextmanager
 from functools import partial
@@ -54,9 +55,13 @@ class AsyncioRunner(BaseTaskRunner):
     """Has an event loop, with a coroutine for each instance; tasks run in its thread pool."""
 
     name = "asyncio"
-    capabilities = frozenset({"cooldown", "join"})
+    capabilities = frozenset({"cooldown", "join", "volatile"})
 
     def __init__(self):
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self):
         self._loop = None
         self._unfinished = 0
         self._changed = threading.Condition()
@@ -98,6 +103,7 @@ class AsyncioRunner(BaseTaskRunner):
             asyncio.run_coroutine_threadsafe(shut_down, self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
+            self._loop = None
 
 
 class ProcessRunner(BaseTaskRunner):
@@ -108,8 +114,11 @@ class ProcessRunner(BaseTaskRunner):
 
     def __init__(self, references=None):
         self._references = references or multiprocessing.get_context("spawn").Queue()
+        self._pid = os.getpid()
 
     def run(self, manager, task_instance):
+        if os.getpid() != self._pid:
+            raise RuntimeError("the thread that fills the queue is not in a fork's child")
         self._references.put(Reference.to(manager, task_instance).to_dict())
 
     @contextmanager

@@ -20,6 +20,7 @@ from triggers_core import (
     TaskContext,
     TaskInterruption,
     TaskNotFound,
+    TriggerManager,
     TriggerTask,
     execute,
 )
@@ -28,6 +29,8 @@ from triggers_core.rules.kwargs import merge_kwargs
 from triggers_core.worker.execution import _claim
 
 NAME = "mutant"
+IS_LEAVING = sys.argv[0].endswith("dispatch_and_leave.py")
+"""Whether this is a process of check R41, where alone a mutant may keep the process from ending."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,11 @@ def mutant(number, fault):
 
 
 class Sound(BaseTaskRunner):
-    """A correct runner: a thread for each instance."""
+    """A correct runner: a thread for each instance, which ends with the interpreter, so that a
+    fault that hangs does not keep the tests from ending."""
 
     name = NAME
+    capabilities = frozenset({"volatile"})
     refuses = False
 
     def run(self, manager, task_instance):
@@ -730,6 +735,114 @@ class ResolvesStandIn(Sound):
 
     def execute(self, manager, task_instance):
         return execute(manager, task_instance)
+
+
+@mutant("R35", "while all its workers are busy, whoever fires runs the task")
+class CallerRuns(Pool):
+    def __init__(self):
+        self._free = threading.Semaphore(self.workers)
+        super().__init__()
+
+    def start(self, work):
+        if self._free.acquire(blocking=False):
+            super().start(lambda: (_quietly(work), self._free.release()))
+        else:
+            _quietly(work)
+
+
+@mutant("R36", "it takes what recovery sends for a message that came twice")
+class RemembersForEver(Sound):
+    def __init__(self):
+        self._seen = set()
+
+    def run(self, manager, task_instance):
+        key = (manager.session_uid, task_instance.name, task_instance.attempt)
+        if key not in self._seen:
+            self._seen.add(key)
+            super().run(manager, task_instance)
+
+
+@mutant("R37", "it makes the manager anew, as the base class")
+class BaseManager(Sound):
+    def execute(self, manager, task_instance):
+        own = TriggerManager(manager.session_uid, storage=manager.storage, plugins=manager.plugins)
+        return super().execute(own, task_instance)
+
+
+@mutant("R38", "it keeps the first storage that it sees")
+class FirstStorage(Sound):
+    _storage = None
+
+    def run(self, manager, task_instance):
+        self._storage = self._storage or manager.storage
+        own = type(manager)(manager.session_uid, storage=self._storage, plugins=manager.plugins)
+        super().run(own, task_instance)
+
+
+@mutant("R38", "its class keeps the first plugins that it sees")
+class FirstPlugins(Sound):
+    _plugins = None
+
+    def run(self, manager, task_instance):
+        plugins = FirstPlugins._plugins = FirstPlugins._plugins or manager.plugins
+        own = type(manager)(manager.session_uid, storage=manager.storage, plugins=plugins)
+        super().run(own, task_instance)
+
+
+@mutant("R39", "a queue of a thousand drops what does not fit")
+class DropsBeyondAThousand(DropsWhenFull):
+    workers, bound = 4, 1000
+
+
+@mutant("R40", "in a fork's child it accepts work for threads that live in the parent")
+class WithoutWorkersInChild(Pool):
+    pass
+
+
+@mutant("R40", "in a fork's child it waits for its engine, which lives in the parent")
+class WaitsInChild(Pool):
+    def start(self, work):
+        taken = threading.Event()
+        super().start(lambda: (taken.set(), work()))
+        taken.wait()
+
+
+@mutant("R41", "its threads end with the interpreter, whatever they run")
+class Daemons(Sound):
+    capabilities = frozenset()
+
+
+@mutant("R41", "its worker waits for more work, and the interpreter for its worker")
+class NeverExits(Pool):
+    capabilities = frozenset()
+
+    def __init__(self):
+        self._queue = queue.Queue()
+        for _ in range(self.workers):
+            threading.Thread(target=self.work, daemon=not IS_LEAVING).start()
+
+
+@mutant("R41", "at exit its workers finish what they run, and leave what waits")
+class LeavesQueueAtExit(NeverExits):
+    def work(self):
+        while threading.main_thread().is_alive():
+            try:
+                work = self._queue.get(timeout=0.05)
+            except queue.Empty:
+                continue
+            _quietly(work)
+
+
+@mutant("R42", "once closed, it accepts work and drops it")
+class DropsOnceClosed(Sound):
+    is_closed = False
+
+    def close(self):
+        self.is_closed = True
+
+    def start(self, work):
+        if not self.is_closed:
+            super().start(work)
 
 
 # Capabilities

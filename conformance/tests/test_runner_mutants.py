@@ -4,6 +4,7 @@ import os
 from textwrap import dedent
 
 import pytest
+import runner_mutants
 from runner_mutants import MUTANTS, NAME, Sound
 
 from triggers_conformance.bench import Bench
@@ -19,8 +20,19 @@ class MutantConformance(RunnerConformance):
     runner_name = NAME
     examples = 60
 
+    @classmethod
+    def as_written(cls):
+        found = conformance_of_mutant.__name__
+        return f"from {__name__} import {found}", f"{found}({cls.runner_class.__name__!r})"
+
     def refusing(self, runner):
         return runner.refusing()
+
+
+def conformance_of_mutant(class_name):
+    """Return the checks of a faulty runner, here and in processes that checks start."""
+    runner_class = getattr(runner_mutants, class_name)
+    return type("Conformance", (MutantConformance,), {"runner_class": runner_class})
 
 
 def check_of(number):
@@ -42,7 +54,7 @@ def failure_of(number, conformance, folder, timeout=TIMEOUT):
     "mutant", MUTANTS, ids=lambda mutant: f"{mutant.number}-{mutant.runner_class.__name__}"
 )
 def test_a_faulty_runner_is_caught_by_the_check_meant_for_it(mutant, tmp_path, record_property):
-    conformance = type("Conformance", (MutantConformance,), {"runner_class": mutant.runner_class})
+    conformance = conformance_of_mutant(mutant.runner_class.__name__)
 
     failure = failure_of(mutant.number, conformance, tmp_path)
 

@@ -14,6 +14,7 @@ from psycopg.sql import SQL, Identifier
 from triggers_core import Closing, Status, StorageError
 from triggers_core.recovery import recover_once
 from triggers_core.storage.base import SCHEMA_VERSION
+from triggers_core.storage.row import COLUMNS as ROW
 from triggers_postgres import schema as tables
 
 from .conftest import IdleManager
@@ -27,9 +28,9 @@ COLUMNS = {
     "meta": "version",
     "configurations": "*",
     "sessions": "id, uid, manager_name, config_digest",
-    "instances": "*",
+    "instances": f"session_id, {', '.join(each for each in ROW if each != 'counts')}",
     "waiting": "*",
-    "triggers": "*",
+    "triggers": "session_id, name, kwargs, fired_at",
     "events": "*",
 }
 

@@ -22,6 +22,7 @@ from triggers_core import (
     BaseTaskRunner,
     DispatchError,
     Plugins,
+    SqliteStorage,
     Status,
     Storage,
     TaskInstance,
@@ -146,6 +147,20 @@ class Bench:
         session.configure(tasks)
         return session
 
+    def session_at(
+        self, manager: TriggerManager, tasks: Mapping[str, Mapping[str, Any]]
+    ) -> Session:
+        """Return the session of a manager that a check has made itself, with these tasks."""
+        session = Session(self, manager, self.folder / f"at-{uuid.uuid4()}")
+        session.configure(tasks)
+        return session
+
+    def another_storage(self, alias: str) -> Storage:
+        """Return one more store, of this process, which other checks do not see."""
+        storage = SqliteStorage(self.folder / f"{alias}.db", alias=alias, synchronous="NORMAL")
+        self._open.callback(storage.close)
+        return storage
+
     def in_time(self, call: Callable[[], Value], what: str) -> Value:
         """Call it, and return what it does. Broken, if it raises or takes too long.
 
@@ -231,21 +246,22 @@ class Session:
             lambda: self._bench.runner.run(self.manager, instance), f"run(…, {instance.name})"
         )
 
-    def settle(self) -> dict[str, TaskInstance]:
+    def settle(self, timeout: float | None = None) -> dict[str, TaskInstance]:
         """Wait until nothing is scheduled or running; return all instances by name."""
-        wait_until(lambda: not self._active(), self._bench.timeout)
+        timeout = self._bench.timeout if timeout is None else timeout
+        wait_until(lambda: not self._active(), timeout)
         left = self._active()
         if left:
             broken(
                 f"left {', '.join(f'{name} {status}' for name, status in left[:5])}"
                 f"{f' and {len(left) - 5} more' if len(left) > 5 else ''}: "  # noqa: PLR2004
-                f"that is so {self._bench.timeout:g} s after the work was dispatched"
+                f"that is so {timeout:g} s after the work was dispatched"
             )
         return {instance.name: instance for instance in self.manager.instances()}
 
-    def settle_finished(self) -> dict[str, TaskInstance]:
+    def settle_finished(self, timeout: float | None = None) -> dict[str, TaskInstance]:
         """Settle; Broken, unless every instance finished."""
-        instances = self.settle()
+        instances = self.settle(timeout)
         for instance in instances.values():
             if instance.status is not Status.FINISHED:
                 broken(f"left {instance.name} {instance.status}{_reason(instance)}")

@@ -43,6 +43,12 @@ class Elsewhere(BaseTaskRunner):
         return {name for uid, name in self._ran if uid == session_uid}
 
 
+class NamedManager(TriggerManager):
+    """A manager class with a name of its own; worker processes know it by its entry point."""
+
+    name = "triggers-conformance"
+
+
 class ExecutionSpy:
     """Notes which instances the plugins are asked to execute."""
 

@@ -36,6 +36,14 @@ def note_otherwise(context: TaskContext) -> Any:
 
 
 @trigger_task
+def name_manager(context: TaskContext) -> Any:
+    """Write down of which class the context's manager is."""
+    own = type(context.manager)
+    _write("name_manager", context, [own.__module__, own.__qualname__])
+    return _passed_on(context)
+
+
+@trigger_task
 def wait_for_gate(context: TaskContext) -> Any:
     """Finish once the file ``gate`` is there."""
     _write("started", context)

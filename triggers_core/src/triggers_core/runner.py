@@ -21,7 +21,8 @@ class BaseTaskRunner(ABC):
         capabilities: what this runner offers beyond the contract, for the conformance suite:
             ``"join"`` (``join_all(timeout=None)`` waits for all work), ``"cooldown"`` (waits
             for ``task_instance.not_before`` without keeping a worker busy), ``"remote"``
-            (another process runs the task), ``"inline"`` (:meth:`run` returns only after it).
+            (another process runs the task), ``"inline"`` (:meth:`run` returns only after it),
+            ``"volatile"`` (what is left when the interpreter exits is lost until recovery).
     """
 
     name: ClassVar[str]

@@ -198,7 +198,9 @@ class TaskContext:
         instance: the running instance.
         trigger_kwargs: trigger name (or other ``withParams`` key) → kwargs: the defaults with
             what was fired merged over them; never that of ``unless`` triggers. The task's own
-            copy.
+            copy. Of a counted trigger, the latest.
+        firings: counted trigger → the kwargs of each time that the instance took it, in order, each
+            as in ``trigger_kwargs``; empty for one that it never took.
         logger: warnings and errors logged here are kept in the instance's metadata too.
     """
 
@@ -207,10 +209,12 @@ class TaskContext:
         manager: TriggerManager,
         instance: TaskInstance,
         trigger_kwargs: dict[str, dict[str, Any]],
+        firings: dict[str, list[dict[str, Any]]] | None = None,
     ) -> None:
         self.manager = manager
         self.instance = instance
         self.trigger_kwargs = trigger_kwargs
+        self.firings = {} if firings is None else firings
         self.logger = InstanceLogger(instance)
 
     @property

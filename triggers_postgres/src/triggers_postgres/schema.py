@@ -15,7 +15,16 @@ from triggers_core.errors import InvalidStorage, SchemaVersionError, StorageErro
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
-TABLES = ("meta", "configurations", "sessions", "instances", "waiting", "triggers", "events")
+TABLES = (
+    "meta",
+    "configurations",
+    "sessions",
+    "instances",
+    "waiting",
+    "triggers",
+    "firings",
+    "events",
+)
 
 # Names compare and sort by code point, as everywhere in triggers, whatever the database's locale.
 _VERSION_1: LiteralString = """
@@ -79,6 +88,16 @@ CREATE TABLE {events} (
 
 _VERSION_2: LiteralString = """
 ALTER TABLE {sessions} ADD COLUMN closed text;
+ALTER TABLE {instances} ADD COLUMN counts text;
+ALTER TABLE {triggers} ADD COLUMN is_logged boolean NOT NULL DEFAULT false;
+CREATE TABLE {firings} (
+    session_id bigint NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    position bigint NOT NULL,
+    kwargs text NOT NULL,
+    fired_at double precision NOT NULL,
+    PRIMARY KEY (session_id, name, position)
+);
 """
 
 STEPS: tuple[LiteralString, ...] = (_VERSION_1, _VERSION_2)

@@ -68,6 +68,15 @@ class Statements:
         self.latest = statement(
             "SELECT name, kwargs FROM {triggers} WHERE session_id = %s AND name = ANY(%s)"
         )
+        self.firing_count = statement(
+            "SELECT coalesce((SELECT position FROM {firings} WHERE session_id = %s AND name = %s "
+            "ORDER BY position DESC LIMIT 1), 0) + (SELECT count(*) FROM {triggers} "
+            "WHERE session_id = %s AND name = %s AND NOT is_logged)"
+        )
+        self.firings = statement(
+            "SELECT kwargs FROM {firings} WHERE session_id = %s AND name = %s "
+            "ORDER BY position LIMIT %s"
+        )
         self.fired = statement("SELECT name FROM {triggers} WHERE session_id = %s")
         self.last_fired_at = statement("SELECT max(fired_at) FROM {triggers} WHERE session_id = %s")
         self.outcome = statement(
@@ -95,9 +104,25 @@ class Statements:
             "AND trigger_name = ANY(%s)"
         )
         self.remember = statement(
-            "INSERT INTO {triggers} (session_id, name, kwargs, fired_at) VALUES (%s, %s, %s, %s) "
-            "ON CONFLICT (session_id, name) DO UPDATE "
-            "SET kwargs = excluded.kwargs, fired_at = excluded.fired_at"
+            "INSERT INTO {triggers} (session_id, name, kwargs, fired_at, is_logged) "
+            "VALUES (%s, %s, %s, %s, %s) ON CONFLICT (session_id, name) DO UPDATE "
+            "SET kwargs = excluded.kwargs, fired_at = excluded.fired_at, "
+            "is_logged = excluded.is_logged"
+        )
+        self.log_firing = statement(
+            "INSERT INTO {firings} (session_id, name, position, kwargs, fired_at) "
+            "SELECT %(id)s, %(name)s, coalesce((SELECT position FROM {firings} WHERE "
+            "session_id = %(id)s AND name = %(name)s ORDER BY position DESC LIMIT 1), 0) + 1, "
+            "%(kwargs)s, %(at)s"
+        )
+        self.log_latest = statement(
+            "WITH latest AS (UPDATE {triggers} SET is_logged = true "
+            "WHERE session_id = %(id)s AND name = %(name)s AND NOT is_logged "
+            "RETURNING kwargs, fired_at) "
+            "INSERT INTO {firings} (session_id, name, position, kwargs, fired_at) "
+            "SELECT %(id)s, %(name)s, coalesce((SELECT position FROM {firings} WHERE "
+            "session_id = %(id)s AND name = %(name)s ORDER BY position DESC LIMIT 1), 0) + 1, "
+            "kwargs, fired_at FROM latest"
         )
         self.record = statement(
             "INSERT INTO {events} (session_id, event_id, outcome) VALUES (%s, %s, %s)"
@@ -131,6 +156,7 @@ class Statements:
             statement("DELETE FROM {waiting} WHERE session_id = %s"),
             statement("DELETE FROM {instances} WHERE session_id = %s"),
             statement("DELETE FROM {triggers} WHERE session_id = %s"),
+            statement("DELETE FROM {firings} WHERE session_id = %s"),
             statement("DELETE FROM {events} WHERE session_id = %s"),
             statement("DELETE FROM {sessions} WHERE id = %s"),
         )
@@ -214,7 +240,7 @@ class PostgresWork(_Reading, SqlWork):
         session_uid: str,
     ) -> None:
         super().__init__(storage, statements, connection, session_uid)
-        self._unsent: list[tuple[bytes, tuple[Any, ...]]] = []
+        self._unsent: list[tuple[bytes, tuple[Any, ...] | Mapping[str, Any]]] = []
         self.has_written = False
 
     @property
@@ -262,9 +288,25 @@ class PostgresWork(_Reading, SqlWork):
             self._write(self._statements.wait, *key, new)
 
     def remember_trigger(
+        self,
+        trigger_name: str,
+        trigger_kwargs: Mapping[str, Any],
+        *,
+        at: float,
+        is_logged: bool = False,
+    ) -> None:
+        kwargs = to_json(trigger_kwargs)
+        self._write(self._statements.remember, self._id, trigger_name, kwargs, at, is_logged)
+
+    def log_firing(
         self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
     ) -> None:
-        self._write(self._statements.remember, self._id, trigger_name, to_json(trigger_kwargs), at)
+        values = {"id": self._id, "name": trigger_name, "kwargs": to_json(trigger_kwargs), "at": at}
+        self._write_named(self._statements.log_firing, values)
+
+    def log_latest(self, trigger_name: str) -> None:
+        values = {"id": self._id, "name": trigger_name}
+        self._write_named(self._statements.log_latest, values)
 
     def record_outcome(self, event_id: str, outcome: Mapping[str, Any]) -> None:
         self._write(self._statements.record, self._id, event_id, to_json(outcome))
@@ -280,6 +322,9 @@ class PostgresWork(_Reading, SqlWork):
         return super()._read(statement, *values)
 
     def _write(self, query: bytes, *values: Any) -> None:
+        self._write_named(query, values)
+
+    def _write_named(self, query: bytes, values: tuple[Any, ...] | Mapping[str, Any]) -> None:
         self.has_written = True
         self._unsent.append((query, values))
 

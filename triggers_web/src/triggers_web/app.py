@@ -35,17 +35,11 @@ from triggers_core.errors import (
     TaskNotFound,
     TriggersError,
 )
-from triggers_core.insight.diagnosis import (
-    Facts,
-    Finding,
-    explain,
-    note,
-    queued_for,
-    ran_for,
-    waits_of,
-)
+from triggers_core.insight.diagnosis import Facts, Finding, explain
 from triggers_core.insight.graph import graph_of
+from triggers_core.insight.notes import note, queued_for, ran_for
 from triggers_core.insight.viewing import facts_of, manager_of, viewer_of
+from triggers_core.insight.wording import waits_of
 from triggers_core.plugins.in_use import Plugins, default_plugins
 from triggers_core.rules.instance import Status
 from triggers_core.storage.base import Storage

@@ -18,6 +18,9 @@ from triggers_conformance.runner.dispatch import Dispatch
 from triggers_conformance.runner.duplicates import Duplicates
 from triggers_conformance.runner.endings import Endings
 from triggers_conformance.runner.execution import Execution
+from triggers_conformance.runner.lifecycle import Lifecycle
+from triggers_conformance.runner.load import Load
+from triggers_conformance.runner.managers import Managers
 from triggers_conformance.runner.naming import Naming
 from triggers_conformance.runner.places import Places
 from triggers_conformance.runner.registration import Registration
@@ -28,6 +31,9 @@ from triggers_conformance.runner.waiting import Waiting
 class RunnerConformance(
     Places,
     Waiting,
+    Lifecycle,
+    Load,
+    Managers,
     Duplicates,
     Cooldown,
     Endings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from triggers_conformance.bench import Bench
 from triggers_conformance.rules import broken, not_offered, rule
@@ -14,13 +15,16 @@ from triggers_conformance.runner.steps import (
     held_instances,
     listed,
 )
+from triggers_conformance.waiting import wait_until
 from triggers_core import Status
+from triggers_core.recovery import take_over
 
 DELIVERIES = 3
+RECOVERIES = 3
 
 
 class Duplicates:
-    """Checks R26, R27, C9."""
+    """Checks R26, R27, R36, C9."""
 
     @rule("R26", mend="call triggers_core.execute, which claims an instance before it runs it")
     def test_r26_what_has_ended_is_not_run_again(self, triggers_bench: Bench) -> None:
@@ -73,6 +77,32 @@ class Duplicates:
         starts = len(session.notes("started"))
         if starts != 1:
             broken(f"started {starts} executions of one instance, dispatched again as it ran")
+
+    @rule(
+        "R36", mend="remember nothing of what was dispatched; the claim drops what is a duplicate"
+    )
+    def test_r36_what_was_lost_runs_when_it_is_sent_again(self, triggers_bench: Bench) -> None:
+        """Work that came to nothing runs when recovery dispatches the same attempt again."""
+        session = triggers_bench.session({"t": {"after": ["go", "then"], "run": "note"}})
+        session.fire("go")
+        # Lost, as far as the runner can tell: it is not due yet, so whoever executes it drops it.
+        (early,) = session.manager.instances()
+        session.dispatch(replace(early, status=Status.SCHEDULED, waits_for=frozenset()))
+        triggers_bench.flush()
+        (instance,) = held_instances(session, "then", 1)
+        for _ in range(RECOVERIES):
+            recover = partial(take_over, session.manager, instance)
+            triggers_bench.in_time(recover, "recovery")
+            wait_until(lambda: session.notes("note"), triggers_bench.timeout / RECOVERIES)
+            if session.notes("note"):
+                break
+            (instance,) = session.manager.instances()
+        else:
+            broken(
+                f"did not run {instance.name}, attempt 1, which was lost and that recovery "
+                f"dispatched again, {RECOVERIES} times"
+            )
+        check_each_ran_once(triggers_bench, session, 1)
 
     @rule("C9", needs="remote", mend="drop, in the worker, what triggers_core.execute drops")
     def test_c9_a_duplicate_is_harmless(self, triggers_bench: Bench) -> None:

@@ -6,7 +6,7 @@ from triggers_conformance.bench import Bench
 from triggers_conformance.rules import broken, rule
 from triggers_core import BaseTaskRunner
 
-CAPABILITIES = frozenset({"join", "cooldown", "remote", "inline"})
+CAPABILITIES = frozenset({"join", "cooldown", "remote", "inline", "volatile"})
 
 
 class Registration:

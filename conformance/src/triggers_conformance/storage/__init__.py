@@ -16,6 +16,7 @@ from triggers_conformance.storage.closing import Closings
 from triggers_conformance.storage.concurrency import Concurrency
 from triggers_conformance.storage.instances import Instances
 from triggers_conformance.storage.lost_work import LostWork
+from triggers_conformance.storage.naming import Naming
 from triggers_conformance.storage.opening import Opening
 from triggers_conformance.storage.rollback import Rollback
 from triggers_conformance.storage.sessions import Sessions
@@ -26,7 +27,7 @@ from triggers_core import Storage
 
 # Pytest runs the checks of the last one first.
 class StorageConformance(
-    Closings, LostWork, Concurrency, Triggers, Instances, Views, Rollback, Sessions, Opening
+    Closings, Naming, LostWork, Concurrency, Triggers, Instances, Views, Rollback, Sessions, Opening
 ):
     """What every storage keeps. Three lines of an author's own tests run it::
 

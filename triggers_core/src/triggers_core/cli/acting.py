@@ -25,6 +25,7 @@ from triggers_core.engine.dispatch import select_runner
 from triggers_core.engine.outcome import ClosingOutcome
 from triggers_core.manager import TriggerManager
 from triggers_core.rules import join
+from triggers_core.rules.conditions import Taken
 
 
 def fire(
@@ -63,7 +64,12 @@ def _check_can_start(manager: TriggerManager, trigger: str) -> None:
     configuration = manager.configuration()
     for task in configuration.tasks_with(trigger):
         instance = join.make(
-            manager.session_uid, task, configuration.digest, 0, {}, at=manager.storage.now()
+            manager.session_uid,
+            task,
+            configuration.digest,
+            0,
+            Taken({}, {}),
+            at=manager.storage.now(),
         )
         try:
             runner: Any = select_runner(manager, instance)

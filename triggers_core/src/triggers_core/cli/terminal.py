@@ -22,16 +22,9 @@ from rich.tree import Tree
 
 from triggers_core.engine import notices
 from triggers_core.errors import DispatchError, TriggersError
-from triggers_core.insight.diagnosis import (
-    Finding,
-    closed_at,
-    moment,
-    note,
-    queued_for,
-    ran_for,
-    span,
-    waits_of,
-)
+from triggers_core.insight.diagnosis import Finding
+from triggers_core.insight.notes import closed_at, moment, note, queued_for, ran_for, span
+from triggers_core.insight.wording import waits_of
 from triggers_core.manager import TriggerManager
 from triggers_core.rules.instance import Status, TaskInstance, counted
 

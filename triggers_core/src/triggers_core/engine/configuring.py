@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from triggers_core.engine.change import change
+from triggers_core.engine.effects import earlier
 from triggers_core.engine.notices import tell_of_unclaimed
 from triggers_core.engine.outcome import ConfigurationOutcome
 from triggers_core.engine.session import Session
@@ -104,7 +105,10 @@ def update_configuration(session: Session, asked: Request) -> ConfigurationOutco
         work.check_open()
         instances = _waiting(work.unit) if asked.concerns_instances else ()
         plan = _planned(session, asked, work.unit, instances, at=work.at)
+        newly_counted = plan.configuration.counted - work.unit.configuration().counted
         work.unit.configure(plan.configuration)
+        for trigger_name in sorted(newly_counted):
+            work.unit.log_latest(trigger_name)
         for before, after in plan.steps:
             work.save(after, before.status)
         return plan.outcome
@@ -193,8 +197,8 @@ def _taken_over(
     instance: TaskInstance, configuration: Configuration, reader: SessionReader, *, at: float
 ) -> TaskInstance:
     config = configuration[instance.task_name]
-    latest = reader.latest_kwargs(config.triggers - instance.trigger_kwargs.keys())
-    return join.take_over(instance, config, configuration.digest, latest, at=at)
+    before = earlier(reader, config, join.missing_to(instance, config))
+    return join.take_over(instance, config, configuration.digest, before, at=at)
 
 
 def _waiting(reader: SessionReader) -> list[TaskInstance]:

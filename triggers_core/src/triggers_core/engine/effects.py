@@ -8,10 +8,11 @@ from typing import Any
 from triggers_core.engine.outcome import FireOutcome
 from triggers_core.engine.work import Work
 from triggers_core.errors import EventConflict
-from triggers_core.rules import join
-from triggers_core.rules.config import Configuration
+from triggers_core.rules import conditions, join
+from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.kwargs import digest_of
+from triggers_core.storage.base import SessionReader
 
 _DIGEST = "kwargs_digest"
 """Of what was fired, beside the outcome that is recorded for an event."""
@@ -34,10 +35,26 @@ def fire(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> Fi
     existed, by task name and number, and then those that are made, as configured.
 
     In a session that is closed nothing takes it: what ran to its end is recorded, no more.
+
+    Raises:
+        InvalidKwargs: the trigger is to bring a number (C12), and does not.
     """
-    taken, created = (
-        _applied(work, trigger_name, trigger_kwargs) if work.closing is None else ([], [])
+    if work.closing is not None:
+        return _recorded(work, trigger_name, trigger_kwargs)
+    waiting = [(each, work.task_config(each)) for each in work.unit.waiting_for(trigger_name)]
+    configuration = work.unit.configuration()
+    concerned = [*(config for _, config in waiting), *configuration.tasks_with(trigger_name)]
+    is_logged = not all(config.is_plain for config in concerned) and _logs(
+        work, trigger_name, trigger_kwargs, concerned
     )
+    taken = [
+        work.save(join.take(each, config, trigger_name, trigger_kwargs, at=work.at), each.status)
+        for each, config in waiting
+    ]
+    took = {instance.task_name for instance in taken}
+    created = [
+        work.save(instance, None) for instance in _made(work, trigger_name, trigger_kwargs, took)
+    ]
     touched = [*taken, *created]
     outcome = FireOutcome(
         trigger_name,
@@ -45,25 +62,17 @@ def fire(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> Fi
         taken=_names(taken),
         scheduled=_names(touched, Status.SCHEDULED),
         abandoned=_names(touched, Status.ABANDONED),
-        is_awaited=bool(touched or work.unit.configuration().tasks_with(trigger_name)),
+        is_awaited=bool(touched or configuration.tasks_with(trigger_name)),
     )
-    work.record(trigger_name, trigger_kwargs, outcome)
+    work.record(trigger_name, trigger_kwargs, outcome, is_logged=is_logged)
     return outcome
 
 
-def _applied(
-    work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]
-) -> tuple[list[TaskInstance], list[TaskInstance]]:
-    """Return the instances that took the trigger, and those that it made."""
-    taken = [
-        work.save(after, before.status)
-        for before, after in _takers(work, trigger_name, trigger_kwargs)
-    ]
-    took = {instance.task_name for instance in taken}
-    created = [
-        work.save(instance, None) for instance in _made(work, trigger_name, trigger_kwargs, took)
-    ]
-    return taken, created
+def _recorded(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> FireOutcome:
+    is_awaited = bool(work.unit.configuration().tasks_with(trigger_name))
+    outcome = FireOutcome(trigger_name, is_awaited=is_awaited)
+    work.record(trigger_name, trigger_kwargs, outcome, is_logged=False)
+    return outcome
 
 
 def skip(
@@ -114,13 +123,32 @@ def _conflict(session_uid: str, event_id: str, first: str, second: str) -> Event
     )
 
 
-def _takers(
-    work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]
-) -> Iterator[tuple[TaskInstance, TaskInstance]]:
-    """Yield each instance that waits for the trigger, before and after it took it (F1)."""
-    for before in work.unit.waiting_for(trigger_name):
-        config = work.task_config(before)
-        yield before, join.take(before, config, trigger_name, trigger_kwargs, at=work.at)
+def earlier(
+    of: Work | SessionReader, config: TaskConfig, trigger_names: frozenset[str]
+) -> conditions.Taken:
+    """Return what an instance takes of what has fired in the session before (F3): of these triggers
+    the latest kwargs, and of those that its task counts all firings."""
+    counts = {name: of.firing_count(name) for name in config.counted}
+    return conditions.Taken(
+        join.usable(config, of.latest_kwargs(trigger_names)),
+        {name: count for name, count in counts.items() if count},
+    )
+
+
+def _logs(
+    work: Work,
+    trigger_name: str,
+    trigger_kwargs: Mapping[str, Any],
+    concerned: Iterable[TaskConfig],
+) -> bool:
+    """Check the number that the trigger is to bring (C12), and log it if it is counted (C11);
+    return whether it is."""
+    for config in concerned:
+        config.check_numbers(trigger_name, trigger_kwargs)
+    is_counted = any(trigger_name in config.counted for config in concerned)
+    if is_counted:
+        work.unit.log_firing(trigger_name, trigger_kwargs, at=work.at)
+    return is_counted
 
 
 def _made(
@@ -133,14 +161,10 @@ def _made(
             continue
         number = work.next_number(config.name)
         if join.makes_instance(config, trigger_name, exists=number > 0):
-            earlier = work.latest_kwargs(config.triggers - {trigger_name})
+            before = earlier(work, config, config.triggers - {trigger_name})
+            taken = before._replace(kwargs={**before.kwargs, trigger_name: trigger_kwargs})
             yield join.make(
-                work.session_uid,
-                config,
-                configuration.digest,
-                number,
-                {**earlier, trigger_name: trigger_kwargs},
-                at=work.at,
+                work.session_uid, config, configuration.digest, number, taken, at=work.at
             )
 
 

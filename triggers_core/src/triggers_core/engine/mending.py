@@ -40,6 +40,11 @@ def replay_failed(
                 f"instance {name}: cannot replace the kwargs of {unknown[0]}, which it "
                 f"did not take; it took {', '.join(sorted(failed.trigger_kwargs))}"
             )
+        for counted in sorted(replacement.keys() & failed.counts.keys()):
+            raise InvalidKwargs(
+                f"instance {name}: cannot replace the kwargs of {counted!r}, which it counts: it "
+                f"took them {failed.counts[counted]} times"
+            )
         return work.replay(
             failed.with_remark(why),
             attempt=1,

@@ -40,6 +40,7 @@ class Work:
         # So that a batch asks for each, and writes each, once.
         self._next_numbers: dict[str, int] = {}
         self._latest_kwargs: dict[str, Mapping[str, Any]] = {}
+        self._logged: set[str] = set()
 
     @property
     def closing(self) -> Closing | None:
@@ -74,6 +75,11 @@ class Work:
             self._next_numbers[task_name] = self.unit.next_number(task_name)
         return self._next_numbers[task_name]
 
+    def firing_count(self, trigger_name: str) -> int:
+        """Return how many firings of a counted trigger the session has seen, those of now
+        included."""
+        return self.unit.firing_count(trigger_name)
+
     def latest_kwargs(self, trigger_names: frozenset[str]) -> dict[str, Mapping[str, Any]]:
         """Return the latest kwargs of those of the triggers that have fired."""
         fired_now = {
@@ -82,10 +88,19 @@ class Work:
         return {**self.unit.latest_kwargs(trigger_names - fired_now.keys()), **fired_now}
 
     def record(
-        self, trigger_name: str, trigger_kwargs: Mapping[str, Any], outcome: FireOutcome
+        self,
+        trigger_name: str,
+        trigger_kwargs: Mapping[str, Any],
+        outcome: FireOutcome,
+        *,
+        is_logged: bool,
     ) -> None:
         """Note what a trigger did, and its kwargs as its latest (F8)."""
         self._latest_kwargs[trigger_name] = trigger_kwargs
+        if is_logged:
+            self._logged.add(trigger_name)
+        else:
+            self._logged.discard(trigger_name)
         self.fired.append((trigger_name, trigger_kwargs, outcome))
 
     def save(self, instance: TaskInstance, old_status: Status | None) -> TaskInstance:
@@ -139,8 +154,8 @@ class Work:
 
     def remember_triggers(self) -> None:
         """Keep the latest kwargs of the triggers that were fired (F8). The change's last act."""
-        for trigger_name, trigger_kwargs in self._latest_kwargs.items():
-            self.unit.remember_trigger(trigger_name, trigger_kwargs, at=self.at)
+        for name, kwargs in self._latest_kwargs.items():
+            self.unit.remember_trigger(name, kwargs, at=self.at, is_logged=name in self._logged)
 
 
 def check_open(session_uid: str, closing: Closing | None) -> None:

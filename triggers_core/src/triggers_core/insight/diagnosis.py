@@ -5,14 +5,17 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 
 from triggers_core.errors import TaskNotFound
+from triggers_core.insight.notes import closed_at, moment, said_of, span
+from triggers_core.insight.wording import missing, open_entries, said, said_in_order, taken_by
+from triggers_core.rules import conditions
 from triggers_core.rules.closing import Closing
+from triggers_core.rules.conditions import Entry, Taken
 from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance, counted
 from triggers_core.rules.names import most_alike
-from triggers_core.rules.remarks import BY, REASON
+from triggers_core.rules.remarks import REASON
 
 MOST_INSTANCES = 10
 """Instances of one task that are told of one by one; the rest are counted."""
@@ -20,9 +23,6 @@ MOST_TASKS_DEEP = 50
 """Tasks that wait for one another, told of in a row; nobody reads further."""
 MOST_LOGS = 5
 """Kept log lines that are told of an instance; the latest ones."""
-
-_EXACT_SECONDS = 10.0
-"""What is shorter is told to a hundredth of a second."""
 
 _OPEN = (Status.FAILED, Status.RUNNING, Status.SCHEDULED, Status.UNSTARTED)
 """The statuses that ask for a person's attention, or that something is still to come of."""
@@ -84,17 +84,6 @@ def explain(name: str, facts: Facts) -> Finding:
     return replace(found, because=(over, *found.because))
 
 
-def closed_at(closing: Closing, now: float) -> str:
-    """Return how a session ended, in a line: "cancelled at … UTC (3.0 h ago), by Ada: …".
-
-    Args:
-        now: seconds since the epoch, UTC, by the storage's clock.
-    """
-    said = _said_by(closing.reason, closing.by)
-    when = f"{closing.how} at {moment(closing.at)} UTC ({span(now - closing.at)} ago)"
-    return f"{when}, {said}" if said else when
-
-
 def _found(name: str, facts: Facts) -> Finding:
     explainer = _Explainer(facts, asked=name)
     for instance in facts.instances:
@@ -104,71 +93,6 @@ def _found(name: str, facts: Facts) -> Finding:
         return explainer.task(name)
     known = ", ".join(facts.configuration) or "none"
     raise TaskNotFound(f"the session has no task or instance {name!r}; its tasks are: {known}")
-
-
-@dataclass(frozen=True)
-class Waits:
-    """What has not fired for an instance yet: what it needs, and what would abandon it; sorted."""
-
-    awaited: tuple[str, ...]
-    unless: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """Return it as a line: ``documents; unless withdrawn``."""
-        awaited, unless = ", ".join(self.awaited), ", ".join(self.unless)
-        return "; ".join(filter(None, (awaited, unless and f"unless {unless}")))
-
-
-def waits_of(instance: TaskInstance, config: TaskConfig) -> Waits:
-    """Return what the instance waits for, by the configuration that it lives by."""
-    return Waits(
-        awaited=tuple(sorted(instance.waits_for & config.awaited)),
-        unless=tuple(sorted(instance.waits_for - config.awaited)),
-    )
-
-
-def note(instance: TaskInstance, now: float) -> str:
-    """Return what is remarkable about the instance, in a few words; "" for nothing.
-
-    Args:
-        now: seconds since the epoch, UTC, by the storage's clock.
-    """
-    return "; ".join(filter(None, (said_of(instance), _happened(instance, now))))
-
-
-def said_of(instance: TaskInstance) -> str:
-    """Return why, and by whom, the instance was mended: "by Ada: the fee was waived"; "" where
-    nobody said so."""
-    return _said_by(instance.metadata.get(REASON), instance.metadata.get(BY))
-
-
-def _said_by(reason: str | None, by: str | None) -> str:
-    if by is None:
-        return f"reason: {reason}" if reason else ""
-    return f"by {by}: {reason}" if reason else f"by {by}"
-
-
-def span(seconds: float) -> str:
-    """Return a span of time to the precision that a person cares for."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
-
-
-def queued_for(instance: TaskInstance, now: float) -> str:
-    """Return how long the instance was queued for a worker, or is so far; "" if it never was."""
-    return _lasted(instance.scheduled_at, instance.started_at or instance.ended_at, now)
-
-
-def ran_for(instance: TaskInstance, now: float) -> str:
-    """Return how long the instance ran, or runs so far; "" if it has not started."""
-    return _lasted(instance.started_at, instance.ended_at, now)
-
-
-def moment(at: float) -> str:
-    """Return a time as UTC, to the second, without saying so."""
-    return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
 
 
 class _Explainer:
@@ -215,11 +139,11 @@ class _Explainer:
         fired = config.triggers & set(self._facts.fired)
         if not fired:
             text = f"{config.name} has not begun: none of its triggers has fired"
-            return Finding(text, self._waits(config.awaited))
+            return Finding(text, self._waits_whole(config, frozenset()))
         return Finding(
             f"{config.name} has not begun: {_names(fired)} fired before the task was configured. "
             "The next of its triggers makes its first instance, which takes those too",
-            self._waits(config.awaited - fired),
+            self._waits_whole(config, fired),
         )
 
     def _state(self, instance: TaskInstance) -> str:
@@ -229,7 +153,7 @@ class _Explainer:
             f"since {moment(instance.changed_at)} UTC ({span(now - instance.changed_at)}){tries}"
         )
         if instance.status is Status.UNSTARTED:
-            return f"{name} waits {since}; it has taken {_names(instance.trigger_kwargs)}"
+            return f"{name} waits {since}; it has taken {_taken(instance)}"
         if instance.status is Status.SCHEDULED and instance.not_before > now:
             return (
                 f"{name} is delayed until {moment(instance.not_before)} UTC "
@@ -251,7 +175,7 @@ class _Explainer:
         if instance.status is Status.ABANDONED and REASON in instance.metadata:
             return f"{name} was abandoned by hand at {ended}"
         if instance.status is Status.ABANDONED:
-            unless = _names(self._facts.config_of(instance).unless)
+            unless = said_in_order(_sorted(self._facts.config_of(instance).unless))
             return f"{name} was abandoned at {ended}: {unless} fired first, and it never runs"
         error = instance.metadata.get("error")
         reason = f": {error['type']}: {error['message']}" if error else ""
@@ -261,7 +185,8 @@ class _Explainer:
     def _because(self, instance: TaskInstance) -> Iterable[Finding]:
         if instance.status is Status.UNSTARTED:
             config = self._facts.config_of(instance)
-            waits = self._waits(instance.waits_for & config.awaited)
+            taken = taken_by(instance)
+            waits = [self._waits_for(entry, taken) for entry in _in_order(config, taken)]
             return (*waits, *map(Finding, self._other_ways(instance)))
         if instance.status is Status.SCHEDULED:
             unclaimed = self._why_not_claimed(instance)
@@ -343,13 +268,36 @@ class _Explainer:
                 f"it was {instance.status} without a cascade: what waits for it needs {fired}"
             )
 
-    def _waits(self, trigger_names: Iterable[str]) -> tuple[Finding, ...]:
+    def _waits_whole(self, config: TaskConfig, fired: Collection[str]) -> tuple[Finding, ...]:
+        """Return what a task waits for that has no instance, but for the triggers that have fired:
+        how often, and with which numbers, is for its first instance to see."""
+        taken = Taken({name: {} for name in fired}, {})
         return tuple(
-            Finding(f"waits for {name!r}, the end of a task", (self._further(name),))
-            if name in self.tasks
-            else Finding(f"waits for {name!r}, which has not fired{self._but_alike(name)}")
-            for name in sorted(trigger_names)
+            self._waits_for(entry, taken)
+            if isinstance(entry, str)
+            else Finding(f"waits for {said(entry)}", self._ends_within(entry, taken))
+            for entry in _in_order(config, taken)
         )
+
+    def _waits_for(self, entry: Entry, taken: Taken) -> Finding:
+        if not isinstance(entry, str):
+            verb = "has" if missing(entry, taken)[0].isdigit() else "waits for"
+            return Finding(f"{verb} {missing(entry, taken)}", self._ends_within(entry, taken))
+        if entry in self.tasks:
+            return Finding(f"waits for {entry!r}, the end of a task", (self._further(entry),))
+        return Finding(f"waits for {entry!r}, which has not fired{self._but_alike(entry)}")
+
+    def _ends_within(self, entry: Entry, taken: Taken) -> tuple[Finding, ...]:
+        """Return how the tasks stand whose ends a condition is missing, and what is misspelt."""
+        found: list[Finding] = []
+        for name in dict.fromkeys(conditions.names([entry])):
+            if name in taken.kwargs and name not in taken.counts:
+                continue
+            if name in self.tasks:
+                found.append(self._further(name))
+            elif name not in taken.kwargs and (alike := self._but_alike(name)):
+                found.append(Finding(f"{name!r} has not fired{alike}"))
+        return tuple(found)
 
     def _but_alike(self, name: str) -> str:
         alike = most_alike(name, self._facts.unawaited)
@@ -384,25 +332,6 @@ class _Explainer:
         return instance.recover_at is not None and instance.recover_at <= self._facts.now
 
 
-def _lasted(start: float | None, end: float | None, now: float) -> str:
-    if start is None:
-        return ""
-    seconds = (now if end is None else end) - start
-    return f"{max(seconds, 0):.2f} s" if seconds < _EXACT_SECONDS else span(seconds)
-
-
-def _happened(instance: TaskInstance, now: float) -> str:
-    error = instance.metadata.get("error")
-    if error:
-        return _first_line(f"{error['type']}: {error['message']}")
-    if instance.status is Status.SCHEDULED and instance.not_before > now:
-        return f"delayed for another {span(instance.not_before - now)}"
-    if instance.recover_at is not None and instance.recover_at <= now:
-        return "claimed by no worker" if instance.status is Status.SCHEDULED else "worker lost"
-    logs = instance.metadata.get("logs")
-    return _first_line(f"{logs[-1]['level']}: {logs[-1]['message']}") if logs else ""
-
-
 def _ended_by_hand(instance: TaskInstance) -> bool:
     """Return whether it was given up, and nothing follows from it by itself."""
     if instance.status is Status.SKIPPED:
@@ -433,8 +362,18 @@ def _logs(instance: TaskInstance) -> Iterator[Finding]:
         yield Finding(f"it logged {log['level']}: {log['message']}")
 
 
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]
+def _in_order(config: TaskConfig, taken: Taken) -> list[Entry]:
+    """Return what an instance waits for: names by the alphabet, then conditions as written."""
+    return _sorted(open_entries(config, taken))
+
+
+def _sorted(entries: Iterable[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda entry: (0, entry) if isinstance(entry, str) else (1, ""))
+
+
+def _taken(instance: TaskInstance) -> str:
+    times = {name: f"{name} ({count} times)" for name, count in instance.counts.items()}
+    return _names(times.get(name, name) for name in instance.trigger_kwargs)
 
 
 def _names(names: Iterable[str]) -> str:

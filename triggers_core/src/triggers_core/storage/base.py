@@ -72,6 +72,15 @@ class SessionReader(ABC):
     def latest_kwargs(self, trigger_names: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Return the latest kwargs of those of the triggers that have fired."""
 
+    @abstractmethod
+    def firing_count(self, trigger_name: str) -> int:
+        """Return how many firings of a counted trigger the session has seen: those that are logged,
+        and the latest, should it not be. Cost: the same for any number."""
+
+    @abstractmethod
+    def firings(self, trigger_name: str, count: int) -> list[dict[str, Any]]:
+        """Return the kwargs of the first firings that are logged, so many, in their order."""
+
     def fired_triggers(self) -> list[str]:
         """Return the names of all triggers that have fired, in any order; none where the storage
         does not offer to look them up. No fire uses it: it is for people who misspelt one."""
@@ -108,9 +117,30 @@ class UnitOfWork(SessionReader):
 
     @abstractmethod
     def remember_trigger(
+        self,
+        trigger_name: str,
+        trigger_kwargs: Mapping[str, Any],
+        *,
+        at: float,
+        is_logged: bool = False,
+    ) -> None:
+        """Keep the kwargs as the trigger's latest (F8).
+
+        Args:
+            is_logged: :meth:`log_firing` keeps this firing too.
+        """
+
+    @abstractmethod
+    def log_firing(
         self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
     ) -> None:
-        """Keep the kwargs as the trigger's latest (F8)."""
+        """Append a firing of a counted trigger to those that are logged (C11): a row of its own,
+        at a cost that is the same however many there are."""
+
+    @abstractmethod
+    def log_latest(self, trigger_name: str) -> None:
+        """Append the latest kwargs that are remembered of the trigger to its log, if it has fired
+        and that firing is not logged."""
 
     @abstractmethod
     def delete(self) -> None:

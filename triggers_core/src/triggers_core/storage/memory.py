@@ -29,6 +29,14 @@ Key = tuple[str, int]
 """(task name, number)"""
 
 
+class _Latest(NamedTuple):
+    """A trigger's latest firing; its kwargs as text."""
+
+    kwargs: str
+    at: float
+    is_logged: bool
+
+
 class _Row(NamedTuple):
     """An instance as text, so that what is read shares nothing with what is kept."""
 
@@ -48,7 +56,8 @@ class _Session:
     next_numbers: dict[str, int] = field(default_factory=dict)
     waiting: dict[str, set[Key]] = field(default_factory=dict)
     active: set[Key] = field(default_factory=set)
-    latest: dict[str, tuple[str, float]] = field(default_factory=dict)
+    latest: dict[str, _Latest] = field(default_factory=dict)
+    firings: dict[str, list[str]] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
     readers: int = 0
 
@@ -60,6 +69,7 @@ class _Session:
             waiting={name: set(keys) for name, keys in self.waiting.items()},
             active=set(self.active),
             latest=dict(self.latest),
+            firings={name: list(logged) for name, logged in self.firings.items()},
             outcomes=dict(self.outcomes),
             readers=0,
         )
@@ -195,7 +205,7 @@ class _MemoryReader(SessionReader):
         self._configuration = session.configuration
         self._rows: Mapping[Key, _Row] = session.rows
         self._next_numbers: Mapping[str, int] = session.next_numbers
-        self._latest: Mapping[str, tuple[str, float]] = session.latest
+        self._latest: Mapping[str, _Latest] = session.latest
         self._outcomes: Mapping[str, str] = session.outcomes
 
     def manager_name(self) -> str | None:
@@ -229,13 +239,19 @@ class _MemoryReader(SessionReader):
 
     def latest_kwargs(self, trigger_names: Iterable[str]) -> dict[str, dict[str, Any]]:
         latest = self._latest
-        return {name: from_json(latest[name][0]) for name in trigger_names if name in latest}
+        return {name: from_json(latest[name].kwargs) for name in trigger_names if name in latest}
+
+    def firing_count(self, trigger_name: str) -> int:
+        return self._logged_count(trigger_name) + self._is_latest_unlogged(trigger_name)
+
+    def firings(self, trigger_name: str, count: int) -> list[dict[str, Any]]:
+        return [from_json(text) for text in self._logged(trigger_name)[:count]]
 
     def fired_triggers(self) -> list[str]:
         return list(self._latest)
 
     def last_fired_at(self) -> float | None:
-        return max((fired_at for _, fired_at in self._latest.values()), default=None)
+        return max((latest.at for latest in self._latest.values()), default=None)
 
     def outcome(self, event_id: str) -> dict[str, Any] | None:
         text = self._outcomes.get(event_id)
@@ -244,6 +260,16 @@ class _MemoryReader(SessionReader):
 
     def is_active(self) -> bool:
         return bool(self._session.active)
+
+    def _logged(self, trigger_name: str) -> list[str]:
+        return self._session.firings.get(trigger_name, [])
+
+    def _logged_count(self, trigger_name: str) -> int:
+        return len(self._logged(trigger_name))
+
+    def _is_latest_unlogged(self, trigger_name: str) -> bool:
+        latest = self._latest.get(trigger_name)
+        return latest is not None and not latest.is_logged
 
     def _decoded(self, keys: Iterable[Key]) -> list[TaskInstance]:
         return [decode_instance(self._uid, self._rows[key].values) for key in sorted(keys)]
@@ -261,6 +287,7 @@ class _MemoryWork(_MemoryReader, UnitOfWork):
         self._rows = ChainMap(self._saved, session.rows)
         self._next_numbers = self._new_numbers = ChainMap({}, session.next_numbers)
         self._latest = self._new_latest = ChainMap({}, session.latest)
+        self._new_firings: dict[str, list[str]] = {}
         self._outcomes = self._new_outcomes = ChainMap({}, session.outcomes)
 
     def waiting_for(self, trigger_name: str) -> list[TaskInstance]:
@@ -289,9 +316,32 @@ class _MemoryWork(_MemoryReader, UnitOfWork):
         self._new_numbers[task_name] = max(number + 1, self.next_number(task_name))
 
     def remember_trigger(
+        self,
+        trigger_name: str,
+        trigger_kwargs: Mapping[str, Any],
+        *,
+        at: float,
+        is_logged: bool = False,
+    ) -> None:
+        self._new_latest[trigger_name] = _Latest(to_json(trigger_kwargs), at, is_logged)
+
+    def log_firing(
         self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
     ) -> None:
-        self._new_latest[trigger_name] = to_json(trigger_kwargs), at
+        self._new_firings.setdefault(trigger_name, []).append(to_json(trigger_kwargs))
+
+    def log_latest(self, trigger_name: str) -> None:
+        if self._is_latest_unlogged(trigger_name):
+            latest = self._latest[trigger_name]
+            self._new_firings.setdefault(trigger_name, []).append(latest.kwargs)
+            self._new_latest[trigger_name] = latest._replace(is_logged=True)
+
+    def _logged(self, trigger_name: str) -> list[str]:
+        return super()._logged(trigger_name) + self._new_firings.get(trigger_name, [])
+
+    def _logged_count(self, trigger_name: str) -> int:
+        new = self._new_firings.get(trigger_name, ())
+        return len(super()._logged(trigger_name)) + len(new)
 
     def record_outcome(self, event_id: str, outcome: Mapping[str, Any]) -> None:
         self._new_outcomes[event_id] = to_json(outcome)
@@ -306,6 +356,8 @@ class _MemoryWork(_MemoryReader, UnitOfWork):
             session.put(key, row)
         session.next_numbers.update(self._new_numbers.maps[0])
         session.latest.update(self._new_latest.maps[0])
+        for trigger_name, logged in self._new_firings.items():
+            session.firings.setdefault(trigger_name, []).extend(logged)
         session.outcomes.update(self._new_outcomes.maps[0])
 
     def forget_configurations(self) -> None:

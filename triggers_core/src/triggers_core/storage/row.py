@@ -28,6 +28,7 @@ COLUMNS = (
     "recover_at",
     "reruns_left",
     "metadata",
+    "counts",
 )
 """An instance's columns, in the order of :func:`encode_instance`."""
 
@@ -49,6 +50,7 @@ def encode_instance(instance: TaskInstance) -> tuple[Any, ...]:
         instance.recover_at,
         instance.reruns_left,
         to_json(instance.metadata),
+        to_json(instance.counts) if instance.counts else None,
     )
 
 
@@ -139,6 +141,7 @@ def _decoded_instance(session_uid: str, row: tuple[Any, ...]) -> TaskInstance:
         recover_at,
         reruns_left,
         metadata,
+        counts,
     ) = row
     for count in (number, attempt, reruns_left):
         if type(count) is not int or count < 0:
@@ -161,6 +164,7 @@ def _decoded_instance(session_uid: str, row: tuple[Any, ...]) -> TaskInstance:
         recover_at=recover_at,
         reruns_left=reruns_left,
         metadata=_metadata(metadata),
+        counts={} if counts is None else _counts(counts),
     )
 
 
@@ -201,6 +205,14 @@ def _objects(text: Any) -> dict[str, dict[str, Any]]:
         if not isinstance(value, dict):
             _refuse(value, "an object")
     return objects
+
+
+def _counts(text: Any) -> dict[str, int]:
+    counts = _object(text)
+    for count in counts.values():
+        if type(count) is not int or count < 0:
+            _refuse(count, "a count")
+    return counts
 
 
 def _closing(values: dict[str, Any]) -> Closing:

@@ -32,6 +32,9 @@ class LookUps(Protocol):
     Attributes:
         waiting: the instances that wait for a trigger, by task name and number.
         last_number: the highest number of a task's instances.
+        firing_count: how many firings of a trigger are logged, and 1 more for a latest one that is
+            not; takes the session's number and the name once more after both.
+        firings: the kwargs of the first that are logged, so many.
         fired: the names of the triggers that have fired.
         last_fired_at: when a trigger was last fired.
         outcome: what was recorded for an event.
@@ -40,6 +43,8 @@ class LookUps(Protocol):
 
     waiting: Any
     last_number: Any
+    firing_count: Any
+    firings: Any
     fired: Any
     last_fired_at: Any
     outcome: Any
@@ -94,6 +99,14 @@ class SqlReader(SessionReader):
             name: decode_object(kwargs, f"trigger {name!r}")
             for name, kwargs in self._latest(trigger_names)
         }
+
+    def firing_count(self, trigger_name: str) -> int:
+        count = self._first(self._look_ups.firing_count, trigger_name, self._id, trigger_name)
+        return decode_number(count, f"trigger {trigger_name!r}")
+
+    def firings(self, trigger_name: str, count: int) -> list[dict[str, Any]]:
+        rows = self._read(self._look_ups.firings, trigger_name, count)
+        return [decode_object(kwargs, f"trigger {trigger_name!r}") for (kwargs,) in rows]
 
     def fired_triggers(self) -> list[str]:
         return [text_of(name) for (name,) in self._read(self._look_ups.fired)]

@@ -75,6 +75,16 @@ CREATE TABLE events (
 
 _VERSION_2 = """
 ALTER TABLE sessions ADD COLUMN closed TEXT;
+ALTER TABLE instances ADD COLUMN counts TEXT;
+ALTER TABLE triggers ADD COLUMN is_logged INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE firings (
+    session_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    kwargs TEXT NOT NULL,
+    fired_at REAL NOT NULL,
+    PRIMARY KEY (session_id, name, position)
+) WITHOUT ROWID;
 """
 
 STEPS = (_VERSION_1, _VERSION_2)

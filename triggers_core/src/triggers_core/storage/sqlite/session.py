@@ -38,6 +38,14 @@ class _LookUps:
         "ORDER BY number DESC LIMIT 1"
     )
     latest = "SELECT name, kwargs FROM triggers WHERE session_id = ? AND name = ?"
+    firing_count = (
+        "SELECT coalesce((SELECT position FROM firings WHERE session_id = ? AND name = ? "
+        "ORDER BY position DESC LIMIT 1), 0) + (SELECT count(*) FROM triggers "
+        "WHERE session_id = ? AND name = ? AND NOT is_logged)"
+    )
+    firings = (
+        "SELECT kwargs FROM firings WHERE session_id = ? AND name = ? ORDER BY position LIMIT ?"
+    )
     fired = "SELECT name FROM triggers WHERE session_id = ?"
     last_fired_at = "SELECT max(fired_at) FROM triggers WHERE session_id = ?"
     outcome = "SELECT outcome FROM events WHERE session_id = ? AND event_id = ?"
@@ -45,6 +53,16 @@ class _LookUps:
         "SELECT 1 FROM instances WHERE session_id = ? "
         "AND status IN ('scheduled', 'running') LIMIT 1"
     )
+
+
+_LOG_FIRING = (
+    "INSERT INTO firings (session_id, name, position, kwargs, fired_at) "
+    "VALUES (?1, ?2, coalesce((SELECT position FROM firings WHERE session_id = ?1 AND name = ?2 "
+    "ORDER BY position DESC LIMIT 1), 0) + 1, ?3, ?4)"
+)
+_SELECT_UNLOGGED = (
+    "SELECT kwargs, fired_at FROM triggers WHERE session_id = ? AND name = ? AND NOT is_logged"
+)
 
 
 class SqliteReader(SqlReader):
@@ -139,16 +157,35 @@ class SqliteWork(SqliteReader, SqlWork):
             )
 
     def remember_trigger(
-        self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
+        self,
+        trigger_name: str,
+        trigger_kwargs: Mapping[str, Any],
+        *,
+        at: float,
+        is_logged: bool = False,
     ) -> None:
         self._connection.execute(
-            "INSERT INTO triggers (session_id, name, kwargs, fired_at) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET kwargs = excluded.kwargs, fired_at = excluded.fired_at",
-            (self._id, trigger_name, to_json(trigger_kwargs), at),
+            "INSERT INTO triggers (session_id, name, kwargs, fired_at, is_logged) "
+            "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET kwargs = excluded.kwargs, "
+            "fired_at = excluded.fired_at, is_logged = excluded.is_logged",
+            (self._id, trigger_name, to_json(trigger_kwargs), at, is_logged),
         )
 
+    def log_firing(
+        self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
+    ) -> None:
+        self._connection.execute(_LOG_FIRING, (self._id, trigger_name, to_json(trigger_kwargs), at))
+
+    def log_latest(self, trigger_name: str) -> None:
+        for kwargs, fired_at in self._read(_SELECT_UNLOGGED, trigger_name).fetchall():
+            self._connection.execute(_LOG_FIRING, (self._id, trigger_name, kwargs, fired_at))
+            self._connection.execute(
+                "UPDATE triggers SET is_logged = 1 WHERE session_id = ? AND name = ?",
+                (self._id, trigger_name),
+            )
+
     def delete(self) -> None:
-        for table in ("waiting", "instances", "triggers", "events"):
+        for table in ("waiting", "instances", "triggers", "firings", "events"):
             self._connection.execute(f"DELETE FROM {table} WHERE session_id = ?", (self._id,))
         self._connection.execute("DELETE FROM sessions WHERE id = ?", (self._id,))
 

@@ -1,0 +1,101 @@
+"""The suite is tested: a storage that takes two names for one is caught by S69 or S70."""
+
+import unicodedata
+from functools import partial
+
+import pytest
+
+from triggers_conformance.storage.naming import Naming
+from triggers_core import MemoryStorage
+from triggers_core.storage.memory import _MemoryReader, _MemoryWork
+
+FOLDS = {
+    "case": str.lower,
+    "case, whole": str.casefold,
+    "composition": partial(unicodedata.normalize, "NFC"),
+    "decomposition": partial(unicodedata.normalize, "NFD"),
+    "widths": partial(unicodedata.normalize, "NFKC"),
+    "accents": lambda name: "".join(
+        character
+        for character in unicodedata.normalize("NFD", name)
+        if not unicodedata.combining(character)
+    ),
+    "spaces": lambda name: " ".join(name.split()),
+}
+
+LOOKUPS = {
+    "events": {"outcome": "record_outcome"},
+    "latest kwargs": {"latest_kwargs": "remember_trigger"},
+    "numbers": {"next_number": None},
+    "instances": {"instance": None},
+}
+
+
+def folding_names(fold, lookups):
+    """Return units of a storage that folds the names in some look-ups."""
+
+    def folded(method):
+        def call(self, name, *arguments, **keywords):
+            name = fold(name) if isinstance(name, str) else [fold(each) for each in name]
+            return method(self, name, *arguments, **keywords)
+
+        return call
+
+    for lookup, write in lookups.items():
+        yield _MemoryReader, lookup, folded(getattr(_MemoryReader, lookup))
+        if write is not None:
+            yield _MemoryWork, write, folded(getattr(_MemoryWork, write))
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("lookup", LOOKUPS)
+def test_a_storage_that_folds_names_is_caught(fold, lookup, monkeypatch):
+    for owner, name, method in folding_names(FOLDS[fold], LOOKUPS[lookup]):
+        monkeypatch.setattr(owner, name, method)
+
+    with pytest.raises(AssertionError):
+        Naming().test_s70_names_by_code_point(MemoryStorage())
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+def test_a_storage_that_folds_waiting_triggers_is_caught(fold, monkeypatch):
+    def folded_waiting_for(self, trigger_name):
+        wanted = FOLDS[fold](trigger_name)
+        return [
+            instance
+            for instance in self.instances()
+            if wanted in map(FOLDS[fold], instance.waits_for)
+        ]
+
+    monkeypatch.setattr(_MemoryWork, "waiting_for", folded_waiting_for)
+
+    with pytest.raises(AssertionError):
+        Naming().test_s70_names_by_code_point(MemoryStorage())
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+def test_a_storage_that_folds_uids_is_caught(fold):
+    class Folding(MemoryStorage):
+        def transaction(self, session_uid, manager_name):
+            return super().transaction(FOLDS[fold](session_uid), manager_name)
+
+        def read(self, session_uid):
+            return super().read(FOLDS[fold](session_uid))
+
+    with pytest.raises(AssertionError):
+        Naming().test_s69_sessions_by_code_point(Folding())
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+def test_a_storage_that_folds_the_names_of_managers_is_caught(fold):
+    class Folding(MemoryStorage):
+        def transaction(self, session_uid, manager_name):
+            return super().transaction(session_uid, FOLDS[fold](manager_name))
+
+    with pytest.raises(AssertionError):
+        Naming().test_s69_sessions_by_code_point(Folding())
+
+
+def test_a_storage_that_folds_nothing_passes():
+    Naming().test_s69_sessions_by_code_point(MemoryStorage())
+    Naming().test_s70_names_by_code_point(MemoryStorage())
