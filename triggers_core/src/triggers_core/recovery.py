@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from triggers_core.engine.change import change
+from triggers_core.engine.effects import fail
 from triggers_core.engine.work import Work
 from triggers_core.errors import TriggersError
 from triggers_core.manager import TriggerManager
@@ -125,11 +126,12 @@ def take_over(manager: TriggerManager, lost: TaskInstance) -> RecoveredBy | None
             work.dispatch_again(current)
             return "dispatched"
         is_rerun = current.reruns_left > 0 and work.closing is None
-        current = current.with_metadata(error=_worker_lost(current, work.closing))
+        error = _worker_lost(current, work.closing)
         if is_rerun:
+            current = current.with_metadata(error=error)
             work.replay(current, attempt=current.attempt + 1, config_digest=current.config_digest)
             return "rerun"
-        work.change_to(current, Status.FAILED)
+        fail(work, current, error)
         return "failed"
 
     return change(manager, take)

@@ -23,6 +23,7 @@ from triggers_core.cli.options import (
 from triggers_core.cli.terminal import fail, notices_shown, plain
 from triggers_core.engine.dispatch import select_runner
 from triggers_core.engine.outcome import ClosingOutcome
+from triggers_core.insight.notes import followed_by
 from triggers_core.manager import TriggerManager
 from triggers_core.rules import join
 from triggers_core.rules.conditions import Taken
@@ -109,6 +110,9 @@ def replay(
         instance, parsed("--kwargs", kwargs), merge=merge, reason=reason, by=by
     )
     typer.echo(f"{instance} is replayed as {clone.name}")
+    followed = followed_by(manager.instance(instance))
+    if followed:
+        typer.echo(f"when it failed, {followed}: that stands")
 
 
 def skip(

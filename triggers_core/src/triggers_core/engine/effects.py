@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from triggers_core.engine.outcome import FireOutcome
 from triggers_core.engine.work import Work
-from triggers_core.errors import EventConflict
+from triggers_core.errors import DamagedStore, EventConflict, InvalidKwargs
 from triggers_core.rules import conditions, join
 from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance
@@ -16,6 +17,11 @@ from triggers_core.storage.base import SessionReader
 
 _DIGEST = "kwargs_digest"
 """Of what was fired, beside the outcome that is recorded for an event."""
+
+_TOLD = ("type", "message")
+"""Of an error, what the trigger of a failure is told."""
+
+_logger = logging.getLogger(__name__)
 
 CheckedFiring = tuple[str, Mapping[str, Any], str | None]
 """Trigger name, kwargs and ``event_id``, as they were found to be right."""
@@ -88,6 +94,43 @@ def skip(
     skipped = work.change_to(instance.with_metadata(result=result), Status.SKIPPED)
     fire(work, instance.task_name, result)
     return skipped
+
+
+def fail(work: Work, instance: TaskInstance, error: Mapping[str, str]) -> TaskInstance:
+    """Mark the instance failed for good, and fire the trigger that its task has for that (F12).
+
+    Args:
+        error: its type, message and traceback, for the metadata.
+
+    Raises:
+        InvalidTransition: the instance's status does not allow it.
+    """
+    failed = work.change_to(instance.with_metadata(error=error), Status.FAILED)
+    trigger_name = _on_failure(work, instance)
+    if trigger_name is None:
+        return failed
+    told = {"instance": instance.name, "attempt": instance.attempt}
+    try:
+        outcome = fire(work, trigger_name, {**told, **{key: error[key] for key in _TOLD}})
+    except InvalidKwargs as refused:  # some task takes it for one that brings a number
+        _logger.error(
+            "session %r: %s failed, and nothing followed: %s",
+            work.session_uid,
+            instance.name,
+            refused,
+        )
+        return failed
+    took = [*outcome.taken, *outcome.created]
+    failed = failed.with_metadata(followed={"trigger": trigger_name, "took": took})
+    work.keep(failed)
+    return failed
+
+
+def _on_failure(work: Work, instance: TaskInstance) -> str | None:
+    try:
+        return work.task_config(instance).on_failure
+    except DamagedStore:  # of which the instance may have failed
+        return None
 
 
 def _fire_once(

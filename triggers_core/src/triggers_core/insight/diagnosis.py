@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from triggers_core.errors import TaskNotFound
-from triggers_core.insight.notes import closed_at, moment, said_of, span
+from triggers_core.insight.notes import closed_at, followed_by, moment, said_of, span
 from triggers_core.insight.wording import missing, open_entries, said, said_in_order, taken_by
 from triggers_core.rules import conditions
 from triggers_core.rules.closing import Closing
@@ -249,6 +249,8 @@ class _Explainer:
 
     def _after_the_end(self, instance: TaskInstance) -> Iterator[Finding]:
         where = _where(instance)
+        if followed := followed_by(instance):
+            yield Finding(f"when it failed, {followed}{self._states_of_takers(instance)}")
         if instance.status is Status.FAILED:
             if instance.metadata.get("logs_resolved"):
                 yield Finding("somebody has marked this as resolved")
@@ -285,7 +287,22 @@ class _Explainer:
             return Finding(f"{verb} {missing(entry, taken)}", self._ends_within(entry, taken))
         if entry in self.tasks:
             return Finding(f"waits for {entry!r}, the end of a task", (self._further(entry),))
+        if entry in self._facts.configuration.failing:
+            return self._waits_for_failure(entry)
         return Finding(f"waits for {entry!r}, which has not fired{self._but_alike(entry)}")
+
+    def _waits_for_failure(self, trigger_name: str) -> Finding:
+        tasks = self._facts.configuration.failing[trigger_name]
+        fails = f"{' or '.join(tasks)} fails for good"
+        return Finding(
+            f"waits for {trigger_name!r}, which is fired when {fails}",
+            tuple(self._further(name) for name in tasks),
+        )
+
+    def _states_of_takers(self, instance: TaskInstance) -> str:
+        took = instance.metadata["followed"]["took"]
+        takers = [each for each in self._facts.instances if each.name in took]
+        return "".join(f"; {each.name} is {each.status}" for each in takers)
 
     def _ends_within(self, entry: Entry, taken: Taken) -> tuple[Finding, ...]:
         """Return how the tasks stand whose ends a condition is missing, and what is misspelt."""

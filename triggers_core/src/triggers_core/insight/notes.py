@@ -44,6 +44,15 @@ def closed_at(closing: Closing, now: float) -> str:
     return f"{when}, {said}" if said else when
 
 
+def followed_by(instance: TaskInstance) -> str:
+    """Return what the failure of the instance has led to, whatever becomes of it now: "quote_failed
+    was fired, which tell#0 took"; "" for nothing."""
+    followed = instance.metadata.get("followed")
+    if not followed:
+        return ""
+    return f"{followed['trigger']} was fired, which {', '.join(followed['took']) or 'nothing'} took"
+
+
 def span(seconds: float) -> str:
     """Return a span of time to the precision that a person cares for."""
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):

@@ -69,7 +69,7 @@ def facts_of(manager: TriggerManager) -> Facts:
         configuration, instances = reader.configuration(), reader.instances()
         closing = reader.closing()
         names = {name for task in configuration.values() for name in task.triggers}
-        fired = reader.latest_kwargs(names).keys()
+        fired = reader.latest_kwargs(names | configuration.failing.keys()).keys()
         unawaited = [name for name in reader.fired_triggers() if name not in names]
     return Facts(
         configuration=configuration,
