@@ -233,8 +233,8 @@ class TaskContext:
         For a task that takes long, to ask between two steps of its work. It is not stopped: it may
         end as it likes, which is recorded, and its cascade starts nothing.
 
-        Cost: one look-up by an index. In a file that is a fraction of a millisecond, on a server
-        two round trips: in a loop that turns faster than that, ask once in a while.
+        Cost: one look-up by an index. In a file that is a tenth of a millisecond or less, on a
+        server three round trips: in a loop that turns faster than that, ask once in a while.
 
         Raises:
             StorageError: the store cannot be asked.
