@@ -369,10 +369,10 @@ def test_conditions_are_drawn_told_and_counted(client, make_session):
     configuration = {"t_decide": {"after": after, "run": "works"}}
     make_session("case", ("photo",), ("photo",), configuration=configuration)
 
+    photos = "2 photo (listed has not said how many yet)"
+
     page = see(client, "/session?uid=case")
-    assert {"one of card, transfer", "2 photo (listed has not said how many yet)"} <= set(
-        page.texts
-    )
+    assert {"one of card, transfer", photos} <= set(page.texts)
     assert {"any", "count ×", "condition", "says how often"} <= set(page.texts)
     assert "t_decide: after any" in page.texts
     assert "count ×: times listed" in page.texts
