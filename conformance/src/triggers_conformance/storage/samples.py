@@ -46,6 +46,7 @@ EVERY_FIELD = TaskInstance(
     attempt=2,
     parent="t_task#6",
     trigger_kwargs={"a": {"amount": 3, "tags": ["x"]}},
+    counts={"a": 3},
     waits_for=frozenset({"b"}),
     not_before=1_700_000_002.75,
     recover_at=1_700_000_003.125,

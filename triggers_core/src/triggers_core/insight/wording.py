@@ -27,8 +27,8 @@ class Waits:
     unless: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Return it as a line: ``documents, one of card, transfer; unless withdrawn``."""
-        awaited, unless = ", ".join(self.awaited), ", ".join(self.unless)
+        """Return it as a line: ``documents, (one of card, transfer); unless withdrawn``."""
+        awaited, unless = _in_line(self.awaited), _in_line(self.unless)
         return "; ".join(filter(None, (awaited, unless and f"unless {unless}")))
 
 
@@ -107,8 +107,14 @@ def _missing_times(each: Each, taken: Taken) -> str:
         return f"{count} of {needed} {each.trigger}"
     source = each.times.trigger
     if needed is None:
-        return f"{count} {each.trigger}, and nothing says how many yet: {source} has not fired"
+        return f"{count} {each.trigger} ({source} has not said how many yet)"
     return f"{count} of {needed} {each.trigger} ({needed} by {source})"
+
+
+def _in_line(phrases: tuple[str, ...]) -> str:
+    if len(phrases) == 1:
+        return phrases[0]
+    return ", ".join(f"({phrase})" if ", " in phrase else phrase for phrase in phrases)
 
 
 def _within(entry: Entry, taken: Taken) -> str:
