@@ -1,4 +1,4 @@
-"""How a session ends: rules 9 to 12 of docs/concepts.md."""
+"""How a session ends: rules 11 to 14 of docs/concepts.md."""
 
 import logging
 import sqlite3
@@ -131,7 +131,7 @@ def remarks(instance):
 
 
 class TestCancel:
-    """Rule 9: in one transaction what has not begun is abandoned, and nothing can begin."""
+    """Rule 11: in one transaction what has not begun is abandoned, and nothing can begin."""
 
     def test_what_waits_or_is_scheduled_is_abandoned_with_the_reason(self, case, storage):
         before = storage.now()
@@ -232,7 +232,7 @@ class TestCancel:
 
 
 class TestRefused:
-    """Rule 10: what comes later is refused, and changes nothing."""
+    """Rule 12: what comes later is refused, and changes nothing."""
 
     @pytest.mark.parametrize("how", ["cancel", "close"])
     @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
@@ -289,7 +289,7 @@ class TestRefused:
 
 
 class TestWhatRuns:
-    """Rule 11: what runs is not stopped, finds that it is cancelled, and starts nothing."""
+    """Rule 13: what runs is not stopped, finds that it is cancelled, and starts nothing."""
 
     def test_it_finds_that_it_is_cancelled(self, case, during):
         found = []
@@ -400,7 +400,7 @@ class TestWhatRuns:
 
 
 class TestClose:
-    """Rule 12: what is done is closed: as if cancelled, but nothing under way is given up."""
+    """Rule 14: what is done is closed: as if cancelled, but nothing under way is given up."""
 
     def test_it_is_refused_while_anything_is_scheduled_or_runs(self, case, during, storage, stored):
         before = stored(storage)

@@ -1,4 +1,4 @@
-"""The trigger that a failure fires: rule 13 of docs/concepts.md."""
+"""The trigger that a failure fires: rules 9 and 10 of docs/concepts.md."""
 
 import logging
 

@@ -97,7 +97,7 @@ def skip(
 
 
 def fail(work: Work, instance: TaskInstance, error: Mapping[str, str]) -> TaskInstance:
-    """Mark the instance failed for good, and fire the trigger that its task has for that (F12).
+    """Mark the instance failed for good, and fire the trigger that its task has for that.
 
     Args:
         error: its type, message and traceback, for the metadata.
