@@ -75,6 +75,7 @@ class Closings:
         follow is for the rules to say."""
         keep(storage, EVERY_FIELD)
         close(storage)
+        assert instances_of(storage) == [EVERY_FIELD]
         keep(storage, EVERY_FIELD.changed(attempt=3))
         assert instances_of(storage) == [EVERY_FIELD.changed(attempt=3)]
         assert read_session(storage, closing_of) == CLOSING
