@@ -4,7 +4,7 @@ import logging
 import threading
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -19,6 +19,7 @@ from triggers_core import (
     PluginError,
     Plugins,
     RunnerNotFound,
+    SessionClosed,
     SqliteStorage,
     Status,
     TaskInterruption,
@@ -172,6 +173,10 @@ class Recorder:
         self._hear("skipped", task_instance.name, manager=manager, task_instance=task_instance)
 
     @hookimpl
+    def triggers_closed(self, manager, closing):
+        self._hear("closed", closing, manager=manager, closing=closing)
+
+    @hookimpl
     def triggers_settled(self, manager):
         self._hear("settled", manager=manager)
 
@@ -254,7 +259,8 @@ class Probe:
             self.session_was_free = used.wait(DEADLINE_SECONDS)
 
     def _use_session(self, used):
-        self._manager.fire("aside")
+        with suppress(SessionClosed):  # which is raised from within the transaction
+            self._manager.fire("aside")
         self._manager.instances()
         used.set()
 
@@ -277,6 +283,7 @@ def test_a_hook_may_fire_and_read(hook_name, storage, plugins, runner):
     )
     manager.fire("ordered")
     runner.work()
+    manager.close()
 
     assert probe.session_was_free
     assert [(i.name, i.status) for i in manager.instances()] == [
@@ -666,6 +673,7 @@ class TestObservers:
 
         manager.fire("ordered")
         runner.work()
+        manager.close()
 
         logged = [record for record in caplog.records if record.levelno == logging.ERROR]
         assert len(logged) == len(heard.of(observer.removeprefix("triggers_"))) > 0

@@ -3,7 +3,7 @@
 Everything public is here; a name that is not in ``__all__`` may change without notice.
 """
 
-from triggers_core.engine.outcome import ConfigurationOutcome, FireOutcome
+from triggers_core.engine.outcome import ClosingOutcome, ConfigurationOutcome, FireOutcome
 from triggers_core.errors import (
     ConfigurationError,
     DamagedStore,
@@ -22,6 +22,7 @@ from triggers_core.errors import (
     PluginError,
     RunnerNotFound,
     SchemaVersionError,
+    SessionClosed,
     StorageError,
     StorageNotFound,
     TaskNotFound,
@@ -45,6 +46,7 @@ from triggers_core.worker.reference import Reference
 __all__ = [
     "BaseTaskRunner",
     "Closing",
+    "ClosingOutcome",
     "Configuration",
     "ConfigurationError",
     "ConfigurationOutcome",
@@ -68,6 +70,7 @@ __all__ = [
     "Reference",
     "RunnerNotFound",
     "SchemaVersionError",
+    "SessionClosed",
     "SessionReader",
     "SqliteStorage",
     "Status",

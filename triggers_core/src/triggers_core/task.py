@@ -227,6 +227,20 @@ class TaskContext:
         """The triggers that the instance took, those of ``unless`` that fired included."""
         return frozenset(self.instance.trigger_kwargs)
 
+    def is_cancelled(self) -> bool:
+        """Return whether the session was cancelled since the task began.
+
+        For a task that takes long, to ask between two steps of its work. It is not stopped: it may
+        end as it likes, which is recorded, and its cascade starts nothing.
+
+        Cost: one look-up by an index. In a file that is a tenth of a millisecond or less, on a
+        server three round trips: in a loop that turns faster than that, ask once in a while.
+
+        Raises:
+            StorageError: the store cannot be asked.
+        """
+        return self.manager.closing() is not None
+
     def filter_kwargs(self, filters: Filters) -> dict[str, dict[str, Any]]:
         """Return the named kwargs, each passed through its filter.
 

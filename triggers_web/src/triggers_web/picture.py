@@ -57,6 +57,11 @@ class Drawing:
         """Whether there are conditions among it."""
         return any(drawn.node.joint for drawn in self.nodes)
 
+    @property
+    def has_failures(self) -> bool:
+        """Whether there are triggers among it that failures fire."""
+        return any(drawn.edge.kind == "onFailure" for drawn in self.edges)
+
 
 def draw(graph: Graph) -> Drawing:
     """Return the graph as a drawing. Raises TooLarge where there is too much of it."""

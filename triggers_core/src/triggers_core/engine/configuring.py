@@ -13,7 +13,7 @@ from triggers_core.engine.effects import earlier
 from triggers_core.engine.notices import tell_of_unclaimed
 from triggers_core.engine.outcome import ConfigurationOutcome
 from triggers_core.engine.session import Session
-from triggers_core.engine.work import Work
+from triggers_core.engine.work import Work, check_open
 from triggers_core.errors import ConfigurationError, InvalidTransition, TaskNotFound
 from triggers_core.rules import join
 from triggers_core.rules.config import Configuration, NotesUnclaimed, TaskConfig
@@ -102,6 +102,7 @@ def update_configuration(session: Session, asked: Request) -> ConfigurationOutco
     """See :meth:`triggers_core.TriggerManager.update_configuration`."""
 
     def configure(work: Work) -> ConfigurationOutcome:
+        work.check_open()
         instances = _waiting(work.unit) if asked.concerns_instances else ()
         plan = _planned(session, asked, work.unit, instances, at=work.at)
         newly_counted = plan.configuration.counted - work.unit.configuration().counted
@@ -118,6 +119,7 @@ def update_configuration(session: Session, asked: Request) -> ConfigurationOutco
 def preview(session: Session, asked: Request) -> ConfigurationOutcome:
     """Return what :func:`update_configuration` would do. Changes nothing."""
     with session.storage.read(session.session_uid) as reader:
+        check_open(session.session_uid, reader.closing())
         at = session.storage.now()
         return _planned(session, asked, reader, _waiting(reader), at=at).outcome
 
@@ -126,6 +128,7 @@ def update_instance(session: Session, name: str) -> TaskInstance:
     """See :meth:`triggers_core.TriggerManager.update_instance_configuration`."""
 
     def update(work: Work) -> TaskInstance:
+        work.check_open()
         found = work.find(name)
         if found.status is not Status.UNSTARTED:
             raise InvalidTransition(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from triggers_core.engine.outcome import FireOutcome
 from triggers_core.engine.work import Work
-from triggers_core.errors import EventConflict
+from triggers_core.errors import DamagedStore, EventConflict, InvalidKwargs
 from triggers_core.rules import conditions, join
 from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance
@@ -16,6 +17,11 @@ from triggers_core.storage.base import SessionReader
 
 _DIGEST = "kwargs_digest"
 """Of what was fired, beside the outcome that is recorded for an event."""
+
+_TOLD = ("type", "message")
+"""Of an error, what the trigger of a failure is told."""
+
+_logger = logging.getLogger(__name__)
 
 CheckedFiring = tuple[str, Mapping[str, Any], str | None]
 """Trigger name, kwargs and ``event_id``, as they were found to be right."""
@@ -34,9 +40,13 @@ def fire(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> Fi
     What becomes ready is dispatched in the order in which it is done here (F10): instances that
     existed, by task name and number, and then those that are made, as configured.
 
+    In a session that is closed nothing takes it: what ran to its end is recorded, no more.
+
     Raises:
         InvalidKwargs: the trigger is to bring a number (C12), and does not.
     """
+    if work.closing is not None:
+        return _recorded(work, trigger_name, trigger_kwargs)
     waiting = work.unit.waiting_for(trigger_name)
     configs = [work.task_config(each) for each in waiting]
     configuration = work.unit.configuration()
@@ -67,6 +77,13 @@ def fire(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> Fi
     return outcome
 
 
+def _recorded(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> FireOutcome:
+    is_awaited = bool(work.unit.configuration().tasks_with(trigger_name))
+    outcome = FireOutcome(trigger_name, is_awaited=is_awaited)
+    work.record(trigger_name, trigger_kwargs, outcome, is_logged=False)
+    return outcome
+
+
 def skip(
     work: Work, instance: TaskInstance, *, cascade: bool, result: Mapping[str, Any]
 ) -> TaskInstance:
@@ -82,11 +99,53 @@ def skip(
     return skipped
 
 
+def fail(work: Work, instance: TaskInstance, error: Mapping[str, str]) -> TaskInstance:
+    """Mark the instance failed for good, and fire the trigger that its task has for that.
+
+    Args:
+        error: its type, message and traceback, for the metadata.
+
+    Raises:
+        InvalidTransition: the instance's status does not allow it.
+    """
+    failed = work.change_to(instance.with_metadata(error=error), Status.FAILED)
+    trigger_name = _on_failure(work, instance)
+    if trigger_name is None:
+        return failed
+    told = {"instance": instance.name, "attempt": instance.attempt}
+    try:
+        outcome = fire(work, trigger_name, {**told, **{key: error[key] for key in _TOLD}})
+    except InvalidKwargs as refused:  # some task takes it for one that brings a number
+        _logger.error(
+            "session %r: %s failed, and nothing followed: %s",
+            work.session_uid,
+            instance.name,
+            refused,
+        )
+        return failed
+    took = [*outcome.taken, *outcome.created]
+    failed = failed.with_metadata(followed={"trigger": trigger_name, "took": took})
+    work.keep(failed)
+    return failed
+
+
+def _on_failure(work: Work, instance: TaskInstance) -> str | None:
+    try:
+        return work.task_config(instance).on_failure
+    except DamagedStore:  # of which the instance may have failed
+        return None
+
+
 def _fire_once(
     work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any], event_id: str | None
 ) -> FireOutcome:
-    """Fire, unless the event has been recorded before (F6, F11)."""
+    """Fire, unless the event has been recorded before (F6, F11).
+
+    Raises:
+        SessionClosed: it has not, and the session is closed.
+    """
     if event_id is None:
+        work.check_open()
         return fire(work, trigger_name, trigger_kwargs)
     digest = digest_of(trigger_kwargs)
     recorded = work.unit.outcome(event_id)
@@ -96,6 +155,7 @@ def _fire_once(
         if first.trigger_name != trigger_name or recorded.get(_DIGEST, digest) != digest:
             raise _conflict(work.session_uid, event_id, first.trigger_name, trigger_name)
         return first
+    work.check_open()
     outcome = fire(work, trigger_name, trigger_kwargs)
     work.unit.record_outcome(event_id, {**outcome.to_dict(), _DIGEST: digest})
     return outcome

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
 
 from triggers_core.errors import TaskNotFound
+from triggers_core.insight.notes import closed_at, followed_by, moment, said_of, span
 from triggers_core.insight.wording import missing, open_entries, said, said_in_order, taken_by
 from triggers_core.rules import conditions
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.conditions import Entry, Taken
 from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance, counted
 from triggers_core.rules.names import most_alike
-from triggers_core.rules.remarks import BY, REASON
+from triggers_core.rules.remarks import REASON
 
 MOST_INSTANCES = 10
 """Instances of one task that are told of one by one; the rest are counted."""
@@ -22,9 +23,6 @@ MOST_TASKS_DEEP = 50
 """Tasks that wait for one another, told of in a row; nobody reads further."""
 MOST_LOGS = 5
 """Kept log lines that are told of an instance; the latest ones."""
-
-_EXACT_SECONDS = 10.0
-"""What is shorter is told to a hundredth of a second."""
 
 _OPEN = (Status.FAILED, Status.RUNNING, Status.SCHEDULED, Status.UNSTARTED)
 """The statuses that ask for a person's attention, or that something is still to come of."""
@@ -52,6 +50,7 @@ class Facts:
         runner_of: returns the name of an instance's runner, or raises what keeps it from having
             one.
         now: seconds since the epoch, UTC, by the storage's clock.
+        closing: how the session was cancelled or closed, if it was.
     """
 
     configuration: Configuration
@@ -61,6 +60,7 @@ class Facts:
     config_of: Callable[[TaskInstance], TaskConfig]
     runner_of: Callable[[TaskInstance], str]
     now: float
+    closing: Closing | None = None
 
     def is_outdated(self, instance: TaskInstance) -> bool:
         """Return whether the instance's task has other directives by now than the instance."""
@@ -77,6 +77,14 @@ def explain(name: str, facts: Facts) -> Finding:
     Raises:
         TaskNotFound: the session has neither.
     """
+    found = _found(name, facts)
+    if facts.closing is None:
+        return found
+    over = Finding(f"the session was {closed_at(facts.closing, facts.now)}; nothing in it begins")
+    return replace(found, because=(over, *found.because))
+
+
+def _found(name: str, facts: Facts) -> Finding:
     explainer = _Explainer(facts, asked=name)
     for instance in facts.instances:
         if instance.name == name:
@@ -85,47 +93,6 @@ def explain(name: str, facts: Facts) -> Finding:
         return explainer.task(name)
     known = ", ".join(facts.configuration) or "none"
     raise TaskNotFound(f"the session has no task or instance {name!r}; its tasks are: {known}")
-
-
-def note(instance: TaskInstance, now: float) -> str:
-    """Return what is remarkable about the instance, in a few words; "" for nothing.
-
-    Args:
-        now: seconds since the epoch, UTC, by the storage's clock.
-    """
-    return "; ".join(filter(None, (said_of(instance), _happened(instance, now))))
-
-
-def said_of(instance: TaskInstance) -> str:
-    """Return why, and by whom, the instance was mended: "by Ada: the fee was waived"; "" where
-    nobody said so."""
-    reason, by = instance.metadata.get(REASON), instance.metadata.get(BY)
-    if by is None:
-        return f"reason: {reason}" if reason else ""
-    return f"by {by}: {reason}" if reason else f"by {by}"
-
-
-def span(seconds: float) -> str:
-    """Return a span of time to the precision that a person cares for."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
-
-
-def queued_for(instance: TaskInstance, now: float) -> str:
-    """Return how long the instance was queued for a worker, or is so far; "" if it never was."""
-    return _lasted(instance.scheduled_at, instance.started_at or instance.ended_at, now)
-
-
-def ran_for(instance: TaskInstance, now: float) -> str:
-    """Return how long the instance ran, or runs so far; "" if it has not started."""
-    return _lasted(instance.started_at, instance.ended_at, now)
-
-
-def moment(at: float) -> str:
-    """Return a time as UTC, to the second, without saying so."""
-    return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
 
 
 class _Explainer:
@@ -167,6 +134,8 @@ class _Explainer:
         )
 
     def _not_begun(self, config: TaskConfig) -> Finding:
+        if self._facts.closing is not None:
+            return Finding(f"{config.name} had not begun when the session was closed")
         fired = config.triggers & set(self._facts.fired)
         if not fired:
             text = f"{config.name} has not begun: none of its triggers has fired"
@@ -201,6 +170,8 @@ class _Explainer:
     def _end(self, instance: TaskInstance, tries: str) -> str:
         name, since = instance.name, self._facts.now - instance.changed_at
         ended = f"{moment(instance.changed_at)} UTC ({span(since)} ago){tries}"
+        if self._is_abandoned_with_all(instance):
+            return f"{name} was abandoned with the session at {ended}"
         if instance.status is Status.ABANDONED and REASON in instance.metadata:
             return f"{name} was abandoned by hand at {ended}"
         if instance.status is Status.ABANDONED:
@@ -268,18 +239,23 @@ class _Explainer:
         left = (instance.recover_at or 0.0) - self._facts.now
         if left > 0:
             yield f"its worker is alive: the lease was renewed, and holds for {span(left)}"
+            if self._facts.closing is not None:
+                yield "it may end as it likes: context.is_cancelled() tells it when it asks"
             return
         yield f"the worker gave no sign of life until its lease ran out, {span(-left)} ago"
-        then = (
-            "starts it again" if instance.reruns_left else "records it as failed, without a rerun"
-        )
+        is_rerun = instance.reruns_left and self._facts.closing is None
+        then = "starts it again" if is_rerun else "records it as failed, without a rerun"
         yield f"recovery {then}: does `triggers recover` run?"
 
     def _after_the_end(self, instance: TaskInstance) -> Iterator[Finding]:
         where = _where(instance)
+        if followed := followed_by(instance):
+            yield Finding(f"when it failed, {followed}{self._states_of_takers(instance)}")
         if instance.status is Status.FAILED:
             if instance.metadata.get("logs_resolved"):
                 yield Finding("somebody has marked this as resolved")
+            if self._facts.closing is not None:
+                return
             yield Finding(f"to run it again, once mended: {_command('replay', *where)}")
             skipped = _command("skip", *where, options="--result '{}'")
             yield Finding(f"to go on without it: {skipped}")
@@ -288,7 +264,7 @@ class _Explainer:
             for clone in clones:
                 if clone.task_name == instance.task_name:
                     yield Finding(f"{clone.name} stands in for it, and is {clone.status}")
-        elif _ended_by_hand(instance) and self._facts.configuration.tasks_with(instance.task_name):
+        elif self._holds_others_up(instance):
             fired = _command("fire", instance.session_uid, instance.task_name)
             yield Finding(
                 f"it was {instance.status} without a cascade: what waits for it needs {fired}"
@@ -311,7 +287,22 @@ class _Explainer:
             return Finding(f"{verb} {missing(entry, taken)}", self._ends_within(entry, taken))
         if entry in self.tasks:
             return Finding(f"waits for {entry!r}, the end of a task", (self._further(entry),))
+        if entry in self._facts.configuration.failing:
+            return self._waits_for_failure(entry)
         return Finding(f"waits for {entry!r}, which has not fired{self._but_alike(entry)}")
+
+    def _waits_for_failure(self, trigger_name: str) -> Finding:
+        tasks = self._facts.configuration.failing[trigger_name]
+        fails = f"{' or '.join(tasks)} fails for good"
+        return Finding(
+            f"waits for {trigger_name!r}, which is fired when {fails}",
+            tuple(self._further(name) for name in tasks),
+        )
+
+    def _states_of_takers(self, instance: TaskInstance) -> str:
+        took = instance.metadata["followed"]["took"]
+        takers = [each for each in self._facts.instances if each.name in took]
+        return "".join(f"; {each.name} is {each.status}" for each in takers)
 
     def _ends_within(self, entry: Entry, taken: Taken) -> tuple[Finding, ...]:
         """Return how the tasks stand whose ends a condition is missing, and what is misspelt."""
@@ -344,27 +335,18 @@ class _Explainer:
         found = (each for each in self._facts.instances if each.name == instance.parent)
         return next(found, None)
 
+    def _holds_others_up(self, instance: TaskInstance) -> bool:
+        """Return whether it was given up, and somebody waits for what does not follow from it."""
+        waiters = self._facts.configuration.tasks_with(instance.task_name)
+        return bool(waiters) and self._facts.closing is None and _ended_by_hand(instance)
+
+    def _is_abandoned_with_all(self, instance: TaskInstance) -> bool:
+        closing = self._facts.closing
+        is_abandoned = instance.status is Status.ABANDONED
+        return is_abandoned and closing is not None and instance.changed_at >= closing.at
+
     def _is_lost(self, instance: TaskInstance) -> bool:
         return instance.recover_at is not None and instance.recover_at <= self._facts.now
-
-
-def _lasted(start: float | None, end: float | None, now: float) -> str:
-    if start is None:
-        return ""
-    seconds = (now if end is None else end) - start
-    return f"{max(seconds, 0):.2f} s" if seconds < _EXACT_SECONDS else span(seconds)
-
-
-def _happened(instance: TaskInstance, now: float) -> str:
-    error = instance.metadata.get("error")
-    if error:
-        return _first_line(f"{error['type']}: {error['message']}")
-    if instance.status is Status.SCHEDULED and instance.not_before > now:
-        return f"delayed for another {span(instance.not_before - now)}"
-    if instance.recover_at is not None and instance.recover_at <= now:
-        return "claimed by no worker" if instance.status is Status.SCHEDULED else "worker lost"
-    logs = instance.metadata.get("logs")
-    return _first_line(f"{logs[-1]['level']}: {logs[-1]['message']}") if logs else ""
 
 
 def _ended_by_hand(instance: TaskInstance) -> bool:
@@ -395,10 +377,6 @@ def _said(instance: TaskInstance) -> tuple[Finding, ...]:
 def _logs(instance: TaskInstance) -> Iterator[Finding]:
     for log in instance.metadata.get("logs", ())[-MOST_LOGS:]:
         yield Finding(f"it logged {log['level']}: {log['message']}")
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]
 
 
 def _in_order(config: TaskConfig, taken: Taken) -> list[Entry]:

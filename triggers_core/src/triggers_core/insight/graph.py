@@ -27,7 +27,7 @@ TEXT_COLOUR = "#111827"
 
 _MOST_URGENT_FIRST = (Status.FAILED, Status.RUNNING, Status.SCHEDULED, Status.UNSTARTED)
 
-EdgeKind = Literal["after", "andEvery", "unless", "times"]
+EdgeKind = Literal["after", "andEvery", "unless", "times", "onFailure"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Edge:
     """What a task waits for, or in ``unless`` what keeps it from running: a trigger or a task.
 
     A condition is a joint between them, which edges lead to and from as to and from a task; one of
-    ``times`` leads to it from the trigger that says how often.
+    ``times`` leads to it from the trigger that says how often. One of ``onFailure`` leads from a
+    task to the trigger that its failure fires, which is then in the place of ``task``.
     """
 
     source: str
@@ -99,6 +100,9 @@ def graph_of(
             edges.append(edge)
             names[edge.source] = joint
         names[task.name] = ""
+        if task.on_failure is not None:
+            edges.append(Edge(task.name, task.on_failure, "onFailure"))
+            names.setdefault(task.on_failure, "")
     statuses: dict[str, list[Status]] = {}
     for instance in instances:
         statuses.setdefault(instance.task_name, []).append(instance.status)
@@ -124,8 +128,8 @@ def to_mermaid(
 ) -> str:
     """Return a Mermaid flowchart: triggers as rounded boxes, tasks as boxes, conditions as circles.
 
-    ``andEvery`` is a thick arrow, ``unless`` a dotted one, and so is that from a trigger that says
-    how often. With a session's instances, a task
+    ``andEvery`` is a thick arrow, ``unless`` a dotted one, and so are that from a trigger that says
+    how often and that from a task to the trigger of its failure. With a session's instances, a task
     has the count of each status, and the colour of :attr:`Node.status`.
 
     Args:
@@ -136,6 +140,7 @@ def to_mermaid(
         "andEvery": "==>|every|",
         "unless": "-.->|unless|",
         "times": "-.->|times|",
+        "onFailure": "-.->|fails|",
     }
     graph = graph_of(configuration, instances, fired=fired)
     ids = _ids(graph)
@@ -164,6 +169,7 @@ def to_dot(
         "andEvery": ' [style=bold, label="every"]',
         "unless": ' [style=dotted, label="unless"]',
         "times": ' [style=dotted, label="times"]',
+        "onFailure": ' [style=dashed, label="fails"]',
     }
     graph = graph_of(configuration, instances, fired=fired)
     ids = _ids(graph)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import pairwise
 
 from triggers_core.insight.wording import said, said_in_order
 from triggers_core.rules import conditions
@@ -47,16 +48,31 @@ def lint(
 
 
 def _cycles(configuration: Configuration) -> Iterator[str]:
-    followers = {
-        name: [task.name for task in configuration.tasks_with(name) if name in task.awaited]
-        for name in configuration
-    }
+    followers = {name: _followers(configuration, name) for name in configuration}
     seen: set[str] = set()
     for start in followers:
         path = None if start in seen else _path_back(start, followers)
         if path:
             seen.update(path)
-            yield f"cascade cycle: {' → '.join((*path, start))}; it goes on as long as they finish"
+            cycle = (*path, start)
+            ends = (
+                "finish" if _is_of_ends(cycle, configuration) else "finish, or fail, as that asks"
+            )
+            yield f"cascade cycle: {' → '.join(cycle)}; it goes on as long as they {ends}"
+
+
+def _is_of_ends(cycle: tuple[str, ...], configuration: Configuration) -> bool:
+    """Return whether each task awaits the end of the one before, and none its failure."""
+    steps = pairwise(cycle)
+    return all(before in configuration[after].awaited for before, after in steps)
+
+
+def _followers(configuration: Configuration, name: str) -> list[str]:
+    """Return the tasks that await the task's end, or its failure."""
+    ends = filter(None, (name, configuration[name].on_failure))
+    return [
+        task.name for end in ends for task in configuration.tasks_with(end) if end in task.awaited
+    ]
 
 
 def _path_back(start: str, followers: Mapping[str, list[str]]) -> tuple[str, ...] | None:
@@ -100,7 +116,9 @@ def _unreachable(configuration: Configuration) -> Iterator[str]:
     startable: set[str] = set()
 
     def may_fire(name: str) -> bool:
-        return name in startable or name not in configuration
+        by_failure = configuration.failing.get(name, ())
+        is_fired = name in startable or not startable.isdisjoint(by_failure)
+        return is_fired or name not in configuration
 
     while new := {
         task.name
@@ -145,11 +163,24 @@ def _least_taken(task: TaskConfig) -> conditions.Taken:
 
 def _misspelt(configuration: Configuration) -> Iterator[str]:
     for task in configuration.values():
-        for name in sorted(task.triggers - configuration.keys()):
+        for name in sorted(task.triggers - configuration.keys() - configuration.failing.keys()):
             alike = next((known for known in configuration if _are_alike(name, known)), None)
             if alike:
                 yield f"task {task.name!r}: did you mean the task {alike!r} by {name!r}?"
+    yield from _misspelt_failures(configuration)
     yield from _misspelt_sources(configuration)
+
+
+def _misspelt_failures(configuration: Configuration) -> Iterator[str]:
+    """Yield the triggers of failures that no task awaits, while one awaits another like it."""
+    awaited = {name for task in configuration.values() for name in task.triggers}
+    for name, tasks in configuration.failing.items():
+        for known in sorted(awaited - configuration.keys() - configuration.failing.keys()):
+            if name not in awaited and _are_alike(name, known):
+                yield (
+                    f"task {tasks[0]!r}: no task awaits {name!r}, which its 'onFailure' fires; "
+                    f"did you mean {known!r}?"
+                )
 
 
 def _misspelt_sources(configuration: Configuration) -> Iterator[str]:

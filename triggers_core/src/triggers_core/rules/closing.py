@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from triggers_core.rules.remarks import BY, REASON
+
 CANCELLED, CLOSED = "cancelled", "closed"
 WAYS = frozenset({CANCELLED, CLOSED})
 
@@ -24,3 +26,14 @@ class Closing:
     at: float
     reason: str | None = None
     by: str | None = None
+
+    def __str__(self) -> str:
+        """Return it as a few words: ``cancelled by Ada: the plans were withdrawn``."""
+        who = f" by {self.by}" if self.by else ""
+        return f"{self.how}{who}{f': {self.reason}' if self.reason else ''}"
+
+    @property
+    def parting(self) -> dict[str, str]:
+        """The remark with which what had not begun is abandoned."""
+        reason = self.reason or f"the session was {self.how}"
+        return {REASON: reason, **({BY: self.by} if self.by else {})}

@@ -19,7 +19,7 @@ from triggers_core.rules.entries import read_entries, written
 from triggers_core.rules.kwargs import encode_json, from_json, merge_kwargs, to_json
 from triggers_core.rules.names import check_name, did_you_mean, shown
 
-DIRECTIVES = ("after", "run", "andEvery", "unless", "withParams", "using")
+DIRECTIVES = ("after", "run", "andEvery", "unless", "withParams", "using", "onFailure")
 
 OWN_PREFIX = "x-"
 """Begins the directives of an application, which no plugin need claim."""
@@ -81,6 +81,7 @@ class TaskConfig:
         unless: what, all of it holding, abandons an instance not yet scheduled.
         with_params: trigger name (or any other key) → default kwargs.
         using: the runner's name, or None for the manager's choice.
+        on_failure: the trigger that fires when an instance has failed for good, or None.
         extras: the directives that the core does not know, as written.
     """
 
@@ -91,6 +92,7 @@ class TaskConfig:
     unless: tuple[Entry, ...] = ()
     with_params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     using: str | None = None
+    on_failure: str | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -189,6 +191,7 @@ class TaskConfig:
             unless=unless,
             with_params=_params(name, directives.get("withParams", {})),
             using=_optional_name(name, "using", "runner", directives),
+            on_failure=_on_failure(name, directives),
             extras=extras,
         )
 
@@ -204,6 +207,8 @@ class TaskConfig:
             directives["withParams"] = self.with_params
         if self.using is not None:
             directives["using"] = self.using
+        if self.on_failure is not None:
+            directives["onFailure"] = self.on_failure
         return {**directives, **self.extras}
 
 
@@ -266,6 +271,15 @@ class Configuration(Mapping[str, TaskConfig]):
         """The triggers that some task counts (C11)."""
         return frozenset().union(*(task.counted for task in self._tasks.values()))
 
+    @cached_property
+    def failing(self) -> Mapping[str, tuple[str, ...]]:
+        """The triggers that failures fire → the tasks whose failures do, in the order written."""
+        found: dict[str, tuple[str, ...]] = {}
+        for task in self._tasks.values():
+            if task.on_failure is not None:
+                found[task.on_failure] = (*found.get(task.on_failure, ()), task.name)
+        return found
+
     def tasks_with(self, trigger_name: str) -> list[TaskConfig]:
         """Return the tasks whose awaited or ``unless`` set has the trigger."""
         return self._by_trigger.get(trigger_name, [])
@@ -321,6 +335,16 @@ def _optional_name(
     if isinstance(value, (list, tuple)):
         raise ConfigurationError(f"{where}: expected one {kind} name, not a list: {shown(value)}")
     return _check_name_in(where, value, kind)
+
+
+def _on_failure(task_name: str, directives: Mapping[str, Any]) -> str | None:
+    trigger_name = _optional_name(task_name, "onFailure", "trigger", directives)
+    if trigger_name == task_name:
+        raise ConfigurationError(
+            f"task {task_name!r}, directive 'onFailure': names the task itself, whose trigger says "
+            "that it has finished; give the trigger of its failure another name"
+        )
+    return trigger_name
 
 
 def _run_target(task_name: str, value: Any) -> str:

@@ -40,6 +40,9 @@ _INSTANCE_NAME = re.compile("(.+)#(0|[1-9][0-9]{0,14})")
 ACTIVE = frozenset({Status.SCHEDULED, Status.RUNNING})
 """The statuses of an instance that a runner has, or should have."""
 
+NOT_BEGUN = frozenset({Status.UNSTARTED, Status.SCHEDULED})
+"""The statuses of an instance that can still be abandoned."""
+
 OPEN = ACTIVE | {Status.UNSTARTED}
 """The statuses of an instance that is not over."""
 
@@ -92,6 +95,7 @@ class TaskInstance:
             every other status.
         reruns_left: how often it may be started again if its worker is lost; set by the claim.
         metadata: what happened to it: ``result``, ``error`` (type, message, traceback),
+            ``followed``, the ``trigger`` of its failure and which instances ``took`` it,
             ``logs`` and ``logs_resolved``; ``reason`` and ``by``, why and by whom it was last
             mended (replayed, skipped, abandoned, marked as resolved), where somebody said so;
             and ``times``, which the properties below read.

@@ -224,11 +224,21 @@ def _closing(values: dict[str, Any]) -> Closing:
     return Closing(values["how"], values["at"], values.get(REASON), values.get(BY))
 
 
+def _check_followed(followed: Any) -> None:
+    took = followed.get("took") if isinstance(followed, dict) else None
+    if not isinstance(took, list):
+        _refuse(followed, "what followed from a failure")
+    for name in (followed.get("trigger"), *took):
+        text_of(name)
+
+
 def _metadata(text: Any) -> dict[str, Any]:
     metadata = _object(text)
     error = metadata.get("error", {})
     if not isinstance(error, dict) or (error and not error.keys() >= {"type", "message"}):
         _refuse(error, "an error's type and message")
+    if "followed" in metadata:
+        _check_followed(metadata["followed"])
     times = metadata.get("times", {})
     for moment in times.values() if isinstance(times, dict) else _refuse(times, "times"):
         _moment(moment)

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from triggers_core.engine.change import change
-from triggers_core.engine.effects import fire, skip
+from triggers_core.engine.effects import fail, fire, skip
 from triggers_core.engine.work import Work
 from triggers_core.errors import InvalidKwargs
 from triggers_core.manager import TriggerManager
@@ -112,7 +112,7 @@ def cancel(
             return None
         if current.status is Status.SCHEDULED:
             current = work.change_to(current, Status.RUNNING)
-        return work.change_to(current.with_metadata(error=_described(error)), Status.FAILED)
+        return fail(work, current, _described(error))
 
     return change(manager, end)
 
@@ -242,10 +242,7 @@ def _fail(context: TaskContext, error: BaseException) -> TaskInstance | None:
         described["message"],
     )
 
-    def fail(work: Work, instance: TaskInstance) -> TaskInstance:
-        return work.change_to(instance.with_metadata(error=described), Status.FAILED)
-
-    return _end(context, fail)
+    return _end(context, lambda work, instance: fail(work, instance, described))
 
 
 def _end_or_fail(
