@@ -125,6 +125,7 @@ def log_at_once(self, trigger_name, trigger_kwargs, *, at):
 
 
 FIRINGS = _MemoryReader.firings
+LOG_FIRING = _MemoryWork.log_firing
 MISCOUNTING = [
     (_MemoryReader, "firings", in_any_order, "s76_firings_in_order"),
     (_MemoryReader, "firings", all_of_them, "s76_firings_in_order"),
@@ -164,6 +165,18 @@ def test_a_storage_that_keeps_the_log_of_a_deleted_session_is_caught():
 
     with pytest.raises(AssertionError):
         Counting().test_s81_deleted_with_the_session(Keeping())
+
+
+def test_a_storage_that_loses_what_is_logged_at_once_is_caught(monkeypatch):
+    def log_once(self, trigger_name, trigger_kwargs, *, at):
+        LOG_FIRING(self, trigger_name, trigger_kwargs, at=at)
+        if len(super(_MemoryWork, self)._logged(trigger_name)) == 1:
+            self._new_firings.clear()
+
+    monkeypatch.setattr(_MemoryWork, "log_firing", log_once)
+
+    with pytest.raises(AssertionError):
+        Counting().test_s82_logged_by_many(MemoryStorage())
 
 
 def test_a_storage_that_folds_nothing_passes():

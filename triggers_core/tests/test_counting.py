@@ -400,3 +400,30 @@ def test_a_malformed_entry_leaves_the_session_as_it_was(configured, stored, stor
         manager.update_configuration({"good": task("b"), "bad": task({"any": ["a", 3]})})
 
     assert stored(storage) == before
+
+
+def test_what_an_earlier_configuration_counted_is_received_still(configured, seen, runner):
+    manager = configured("go", {"each": "photo", "times": 2})
+    photos(manager, 1, 2)
+
+    manager.update_configuration({"decide": task("go", "photo")}, update_instances=True)
+    photos(manager, 3)
+    manager.fire("go")
+    runner.work()
+
+    [(kwargs, firings, _)] = seen
+    assert kwargs["photo"] == {"n": 2}
+    assert firings == {"photo": [{"n": 1}, {"n": 2}]}
+
+
+def test_a_task_that_can_start_another_way_is_not_stranded(manager):
+    manager.update_configuration(
+        {
+            "old": task("go"),
+            "either": task({"any": ["old", "go"]}),
+            "both": task({"all": ["old", "go"]}),
+            "several": task({"each": "old", "times": 2}),
+        }
+    )
+
+    assert manager.update_configuration({}, retire=["old"]).stranded == ("both", "several")

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from triggers_conformance.storage.elsewhere import elsewhere
-from triggers_conformance.storage.samples import CONFIGURATION, JSON_VALUES, MANAGER, SESSION
+from triggers_conformance.storage.elsewhere import elsewhere, in_threads
+from triggers_conformance.storage.samples import (
+    CONFIGURATION,
+    JSON_VALUES,
+    MANAGER,
+    SESSION,
+    THREADS,
+    TURNS,
+)
 from triggers_conformance.storage.steps import aborted, read_session
 from triggers_core import SessionReader, Storage
 
@@ -37,7 +44,7 @@ def count(storage: Storage, trigger_name: str = "a", session_uid: str = SESSION)
 
 
 class Counting:
-    """Checks S76 to S81."""
+    """Checks S76 to S82."""
 
     def test_s76_firings_in_order(self, storage: Storage) -> None:
         """S76: what is logged of a trigger is found in the order in which it was, whatever the
@@ -132,3 +139,17 @@ class Counting:
         log(storage, 7)
         assert (count(storage), logged(storage)) == (1, [7])
         assert logged(storage, session_uid="another") == [1]
+
+    def test_s82_logged_by_many(self, storage: Storage) -> None:
+        """S82: what many threads log at once is there, each once, and that of each in order."""
+
+        def log_own(thread: int) -> None:
+            for turn in range(TURNS):
+                with storage.transaction(SESSION, MANAGER) as unit:
+                    unit.log_firing("a", {"n": [thread, turn]}, at=0.0)
+
+        in_threads(THREADS, log_own)
+        found = logged(storage)
+        assert sorted(found) == [[each, turn] for each in range(THREADS) for turn in range(TURNS)]
+        for thread in range(THREADS):
+            assert [turn for each, turn in found if each == thread] == list(range(TURNS))

@@ -188,7 +188,9 @@ def _outcome(
         abandoned=_instances(each for each in results if each.status is Status.ABANDONED),
         kept=_instances(kept),
         stranded=tuple(
-            task.name for task in after.values() if not task.awaited.isdisjoint(retired)
+            task.name
+            for task in after.values()
+            if not task.may_start(lambda trigger_name: trigger_name not in retired)
         ),
     )
 

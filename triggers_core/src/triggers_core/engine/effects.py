@@ -47,15 +47,18 @@ def fire(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> Fi
     """
     if work.closing is not None:
         return _recorded(work, trigger_name, trigger_kwargs)
-    waiting = [(each, work.task_config(each)) for each in work.unit.waiting_for(trigger_name)]
+    waiting = work.unit.waiting_for(trigger_name)
+    configs = [work.task_config(each) for each in waiting]
     configuration = work.unit.configuration()
-    concerned = [*(config for _, config in waiting), *configuration.tasks_with(trigger_name)]
-    is_logged = not all(config.is_plain for config in concerned) and _logs(
-        work, trigger_name, trigger_kwargs, concerned
-    )
+    conditional = [
+        config
+        for config in (*configs, *configuration.tasks_with(trigger_name))
+        if not config.is_plain
+    ]
+    is_logged = bool(conditional) and _logs(work, trigger_name, trigger_kwargs, conditional)
     taken = [
         work.save(join.take(each, config, trigger_name, trigger_kwargs, at=work.at), each.status)
-        for each, config in waiting
+        for each, config in zip(waiting, configs, strict=True)
     ]
     took = {instance.task_name for instance in taken}
     created = [
@@ -171,6 +174,8 @@ def earlier(
 ) -> conditions.Taken:
     """Return what an instance takes of what has fired in the session before (F3): of these triggers
     the latest kwargs, and of those that its task counts all firings."""
+    if config.is_plain:
+        return conditions.Taken(of.latest_kwargs(trigger_names), {})
     counts = {name: of.firing_count(name) for name in config.counted}
     return conditions.Taken(
         join.usable(config, of.latest_kwargs(trigger_names)),
@@ -205,7 +210,7 @@ def _made(
         number = work.next_number(config.name)
         if join.makes_instance(config, trigger_name, exists=number > 0):
             before = earlier(work, config, config.triggers - {trigger_name})
-            taken = before._replace(kwargs={**before.kwargs, trigger_name: trigger_kwargs})
+            taken = conditions.Taken({**before.kwargs, trigger_name: trigger_kwargs}, before.counts)
             yield join.make(
                 work.session_uid, config, configuration.digest, number, taken, at=work.at
             )

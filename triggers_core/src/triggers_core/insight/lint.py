@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import pairwise
 
@@ -123,7 +123,7 @@ def _unreachable(configuration: Configuration) -> Iterator[str]:
     while new := {
         task.name
         for task in configuration.values()
-        if task.name not in startable and _can_start(task, may_fire)
+        if task.name not in startable and task.may_start(may_fire)
     }:
         startable |= new
     for name, task in configuration.items():
@@ -133,11 +133,6 @@ def _unreachable(configuration: Configuration) -> Iterator[str]:
                 f"task {name!r} can never start: it waits for the end of {', '.join(waits)}, "
                 "which can never start either; only firing one of these by hand would start it"
             )
-
-
-def _can_start(task: TaskConfig, may_fire: Callable[[str], bool]) -> bool:
-    has_every = task.and_every is None or may_fire(task.and_every)
-    return has_every and all(conditions.can_hold(entry, may_fire) for entry in task.after)
 
 
 def _always_abandoned(configuration: Configuration) -> Iterator[str]:

@@ -108,6 +108,11 @@ class TaskConfig:
         return self.awaited | frozenset(conditions.names(self.unless))
 
     @cached_property
+    def ignored(self) -> frozenset[str]:
+        """The triggers that an instance takes, and its task does not get: those of ``unless``."""
+        return self.triggers - self.awaited
+
+    @cached_property
     def is_plain(self) -> bool:
         """Whether it waits for a list of triggers, and has no condition."""
         return all(isinstance(entry, str) for entry in (*self.after, *self.unless))
@@ -123,6 +128,11 @@ class TaskConfig:
         found = (each.times for each in conditions.eaches((*self.after, *self.unless)))
         return tuple(times for times in found if isinstance(times, Number))
 
+    def may_start(self, may_fire: Callable[[str], bool]) -> bool:
+        """Return whether an instance may become ready where only some triggers may ever fire."""
+        has_every = self.and_every is None or may_fire(self.and_every)
+        return has_every and all(conditions.can_hold(entry, may_fire) for entry in self.after)
+
     def check_numbers(self, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> None:
         """Raise InvalidKwargs if the trigger is to bring a number, and these kwargs have none."""
         for number in self.numbers:
@@ -133,8 +143,7 @@ class TaskConfig:
         """Return the kwargs that the task gets of what its instance took (C5), merged over the
         defaults. What would have abandoned it is none of its business; what it took by an earlier
         configuration is."""
-        ignored = self.triggers - self.awaited
-        fired = {name: kwargs for name, kwargs in taken.items() if name not in ignored}
+        fired = {name: kwargs for name, kwargs in taken.items() if name not in self.ignored}
         return merge_kwargs(self.with_params, fired)
 
     def received_each(

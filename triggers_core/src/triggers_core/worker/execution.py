@@ -170,7 +170,7 @@ def _claim(
 
 def _received(work: Work, instance: TaskInstance) -> _Received:
     config = work.task_config(instance)
-    counted = (config.counted & config.awaited) | (instance.counts.keys() - config.triggers)
+    counted = (config.counted | instance.counts.keys()) - config.ignored
     firings = {
         name: config.received_each(name, _taken_of(name, work, instance))
         for name in sorted(counted)
