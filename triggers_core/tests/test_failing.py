@@ -332,6 +332,13 @@ class TestInsight:
         assert warning.startswith("cascade cycle: quote → tell → quote; ")
         assert "or fail" in warning
 
+    def test_a_task_that_awaits_a_failure_is_stranded_without_the_last_task_that_may_fail_so(
+        self, case
+    ):
+        case.update_configuration({"other": {**QUOTE, "run": "shop.tell"}})
+        assert case.update_configuration({}, retire=["quote"]).stranded == ()
+        assert case.update_configuration({}, retire=["other"]).stranded == ("tell",)
+
     def test_lint_does_not_call_a_task_unreachable_that_a_failure_starts(self):
         steps = {
             "quote": {**QUOTE, "onFailure": "second"},

@@ -179,6 +179,7 @@ def _outcome(
 ) -> ConfigurationOutcome:
     results = [result for _, result in steps]
     retired = tuple(name for name in before if name not in after)
+    gone = _fired_no_more(before, after)
     return ConfigurationOutcome(
         added=tuple(name for name in after if name not in before),
         replaced=tuple(name for name in after if name in before and after[name] != before[name]),
@@ -190,9 +191,15 @@ def _outcome(
         stranded=tuple(
             task.name
             for task in after.values()
-            if not task.may_start(lambda trigger_name: trigger_name not in retired)
+            if not task.may_start(lambda trigger_name: trigger_name not in gone)
         ),
     )
+
+
+def _fired_no_more(before: Configuration, after: Configuration) -> set[str]:
+    """Return the triggers that only the ends and failures of tasks fired which are taken out."""
+    ends = {*before, *before.failing}
+    return ends - {*after, *after.failing}
 
 
 def _taken_over(

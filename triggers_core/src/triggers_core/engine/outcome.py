@@ -67,8 +67,8 @@ class ConfigurationOutcome:
         abandoned: those of them whose ``unless`` is complete by that, and those of no task.
         kept: the unstarted instances that go on by directives which the configuration has not,
             or no longer, for their task.
-        stranded: the tasks that await the end of one that was taken out, and so wait for ever
-            unless somebody fires its trigger.
+        stranded: the tasks that await the end of one that was taken out, or its failure, and so
+            wait for ever unless somebody fires its trigger.
     """
 
     added: tuple[str, ...] = ()
