@@ -225,7 +225,7 @@ def postgres_by_hand(storage: PostgresStorage, connection: psycopg.Connection[An
             execute(do.latest, (session_id, ["answered"])).fetchall()
             execute(do.save, (session_id, *waiting))
             execute(do.wait, (session_id, "joined", 0, ["answered"]))
-            execute(do.remember, (session_id, "asked", KWARGS_TEXT, time.time()))
+            execute(do.remember, (session_id, "asked", KWARGS_TEXT, time.time(), False))
             execute("COMMIT")
 
             execute("BEGIN")
@@ -233,7 +233,7 @@ def postgres_by_hand(storage: PostgresStorage, connection: psycopg.Connection[An
             execute(do.waiting, (session_id, "answered")).fetchall()
             execute(do.save, (session_id, *scheduled))
             execute(do.wait_no_more, (session_id, "joined", 0, ["answered"]))
-            execute(do.remember, (session_id, "answered", KWARGS_TEXT, time.time()))
+            execute(do.remember, (session_id, "answered", KWARGS_TEXT, time.time(), False))
             execute("COMMIT")
 
     return write

@@ -216,6 +216,31 @@ def add_sessions(filled: Filled, size: int) -> None:
         )
 
 
+COUNTING = {"counted": {"after": [{"each": "photo", "times": 10**9}], "run": "none"}}
+
+
+def with_firings(storage: Storage, size: int) -> TriggerManager:
+    """Return a session with an instance that has counted so many firings, and waits for more."""
+    manager = new_session(storage, COUNTING)
+    manager.fire("photo", KWARGS)
+    waiting = manager.instance("counted#0")
+    with storage.transaction(manager.session_uid, manager.name) as unit:
+        unit.save(unit.instances()[0].changed(counts={"photo": size}))
+        if isinstance(storage, MemoryStorage):
+            for _ in range(size - 1):
+                unit.log_firing("photo", KWARGS, at=waiting.created_at)
+            return manager
+    with _sql(storage) as execute:
+        execute(
+            "INSERT INTO firings (session_id, name, position, kwargs, fired_at) "
+            f"WITH RECURSIVE numbers (i) AS "
+            f"(SELECT 2 UNION ALL SELECT i + 1 FROM numbers WHERE i < {size}) "
+            "SELECT session_id, name, i, kwargs, fired_at FROM numbers, firings "
+            f"WHERE position = 1 AND session_id = {_session_id(manager.session_uid)}"
+        )
+    return manager
+
+
 def _session_id(uid: str) -> str:
     return f"(SELECT id FROM sessions WHERE uid = '{uid}')"
 
@@ -228,7 +253,7 @@ def _sql(storage: Storage) -> Iterator[Execute]:
             connection.execute(f'SET search_path = "{storage.schema}"')
             yield connection.execute
         with psycopg.connect(POSTGRESQL, autocommit=True) as connection:
-            for table in ("sessions", "instances", "waiting", "triggers"):
+            for table in ("sessions", "instances", "waiting", "triggers", "firings"):
                 connection.execute(f'VACUUM ANALYZE "{storage.schema}".{table}')
         return
     assert isinstance(storage, SqliteStorage)

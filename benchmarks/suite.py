@@ -10,6 +10,7 @@ from types import ModuleType
 
 import batch
 import blob
+import counted
 import fire
 import growth
 import hooks
@@ -21,7 +22,7 @@ from measure import Row, Scale, Skipped, measure
 
 MODULES: dict[str, ModuleType] = {
     module.__name__: module
-    for module in (fire, growth, threads, workers, blob, hooks, batch, imports)
+    for module in (fire, growth, counted, threads, workers, blob, hooks, batch, imports)
 }
 RESULTS = Path(__file__).with_name("results")
 

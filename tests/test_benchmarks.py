@@ -44,6 +44,7 @@ def check(found):
     ("name", "fewest_rows"),
     [
         ("fire", 3),
+        ("counted", 2),
         ("threads", 3),
         ("blob", 2),
         ("hooks", 8),

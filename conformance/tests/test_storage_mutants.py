@@ -1,13 +1,16 @@
-"""The suite is tested: a storage that takes two names for one is caught by S69 or S70."""
+"""The suite is tested: a storage that takes two names for one, or miscounts, is caught."""
 
 import unicodedata
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
 
+from triggers_conformance.storage.counting import Counting
 from triggers_conformance.storage.naming import Naming
 from triggers_core import MemoryStorage
-from triggers_core.storage.memory import _MemoryReader, _MemoryWork
+from triggers_core.rules.kwargs import to_json
+from triggers_core.storage.memory import _MemoryReader, _MemoryWork, _Session
 
 FOLDS = {
     "case": str.lower,
@@ -94,6 +97,86 @@ def test_a_storage_that_folds_the_names_of_managers_is_caught(fold):
 
     with pytest.raises(AssertionError):
         Naming().test_s69_sessions_by_code_point(Folding())
+
+
+def in_any_order(self, trigger_name, count):
+    return sorted(FIRINGS(self, trigger_name, count), key=str)
+
+
+def all_of_them(self, trigger_name, count):
+    return FIRINGS(self, trigger_name, 1_000)
+
+
+def of_the_trigger_in_lower_case(self, trigger_name, count):
+    return FIRINGS(self, trigger_name.lower(), count)
+
+
+def count_without_the_latest(self, trigger_name):
+    return self._logged_count(trigger_name)
+
+
+def log_the_latest_again(self, trigger_name):
+    if trigger_name in self._latest:
+        self._new_firings.setdefault(trigger_name, []).append(self._latest[trigger_name].kwargs)
+
+
+def log_at_once(self, trigger_name, trigger_kwargs, *, at):
+    self._session.firings.setdefault(trigger_name, []).append(to_json(trigger_kwargs))
+
+
+FIRINGS = _MemoryReader.firings
+LOG_FIRING = _MemoryWork.log_firing
+MISCOUNTING = [
+    (_MemoryReader, "firings", in_any_order, "s76_firings_in_order"),
+    (_MemoryReader, "firings", all_of_them, "s76_firings_in_order"),
+    (_MemoryReader, "firings", of_the_trigger_in_lower_case, "s77_firings_apart"),
+    (_MemoryReader, "firing_count", count_without_the_latest, "s78_latest_counts_once"),
+    (_MemoryWork, "log_latest", log_the_latest_again, "s78_latest_counts_once"),
+    (_MemoryWork, "log_firing", log_at_once, "s79_logging_undone"),
+]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "method", "rule"), MISCOUNTING, ids=lambda each: getattr(each, "__name__", "")
+)
+def test_a_storage_that_miscounts_is_caught(owner, name, method, rule, monkeypatch):
+    monkeypatch.setattr(owner, name, method)
+
+    with pytest.raises(AssertionError):
+        getattr(Counting(), f"test_{rule}")(MemoryStorage())
+
+
+def test_a_storage_whose_readers_see_what_is_logged_later_is_caught(monkeypatch):
+    monkeypatch.setattr(_Session, "copy", lambda self: self)
+
+    with pytest.raises(AssertionError):
+        Counting().test_s80_logged_kwargs(MemoryStorage())
+
+
+def test_a_storage_that_keeps_the_log_of_a_deleted_session_is_caught():
+    kept = {}
+
+    class Keeping(MemoryStorage):
+        @contextmanager
+        def transaction(self, session_uid, manager_name):
+            with super().transaction(session_uid, manager_name) as unit:
+                unit._session.firings = kept.setdefault(session_uid, unit._session.firings)
+                yield unit
+
+    with pytest.raises(AssertionError):
+        Counting().test_s81_deleted_with_the_session(Keeping())
+
+
+def test_a_storage_that_loses_what_is_logged_at_once_is_caught(monkeypatch):
+    def log_once(self, trigger_name, trigger_kwargs, *, at):
+        LOG_FIRING(self, trigger_name, trigger_kwargs, at=at)
+        if len(super(_MemoryWork, self)._logged(trigger_name)) == 1:
+            self._new_firings.clear()
+
+    monkeypatch.setattr(_MemoryWork, "log_firing", log_once)
+
+    with pytest.raises(AssertionError):
+        Counting().test_s82_logged_by_many(MemoryStorage())
 
 
 def test_a_storage_that_folds_nothing_passes():

@@ -229,6 +229,18 @@ def test_a_message_that_is_queued_for_an_abandoned_instance_is_dropped(
     assert shop.traces_of(manager) == []
 
 
+def test_what_is_queued_when_its_session_is_cancelled_does_not_run(open_shop, broker, wait_until):
+    shop = open_shop(broker)
+    manager = shop.session(followed_by_a_note("orders.note"))
+    manager.fire("go")
+    assert manager.cancel(reason="not needed").abandoned == ("t_first#0",)
+    shop.worker = shop.start_worker()
+    wait_until(lambda: dropped(shop, manager, "t_first#0"), "the worker to drop the message")
+
+    assert statuses(manager) == {"t_first#0": "abandoned"}
+    assert shop.traces_of(manager) == []
+
+
 def test_a_retry_that_is_abandoned_in_its_cooldown_is_not_made(shop, ended, wait_until):
     manager = ended["abandoned"]
     wait_until(lambda: dropped(shop, manager, "t_first#1"), "the worker to drop the message")

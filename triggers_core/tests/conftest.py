@@ -181,10 +181,12 @@ def _stored_in_memory(storage):
     sessions = {
         uid: {
             "manager": session.manager_name,
+            "closing": session.closing,
             "configuration": session.configuration.to_json(),
             "rows": {key: row.values for key, row in session.rows.items()},
             "numbers": dict(session.next_numbers),
             "latest": dict(session.latest),
+            "firings": {name: list(logged) for name, logged in session.firings.items()},
             "outcomes": dict(session.outcomes),
         }
         for uid, session in storage._sessions.items()

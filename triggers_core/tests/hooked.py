@@ -119,6 +119,10 @@ class Recorder:
         self._hear("skipped", task_instance.name, manager=manager, task_instance=task_instance)
 
     @hookimpl
+    def triggers_closed(self, manager, closing):
+        self._hear("closed", closing, manager=manager, closing=closing)
+
+    @hookimpl
     def triggers_settled(self, manager):
         self._hear("settled", manager=manager)
 

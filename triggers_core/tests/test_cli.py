@@ -178,7 +178,12 @@ class TestJson:
         hooks = json.loads(triggers("plugins", "--json").stdout)
         recovered = json.loads(triggers("recover", "--once", "--json").stdout)
 
-        assert session == {"session": "s", "manager": "tested", "instances": {"failed": 1}}
+        assert session == {
+            "session": "s",
+            "manager": "tested",
+            "instances": {"failed": 1},
+            "closing": None,
+        }
         assert {"name": "tasks", "hooks": ["triggers_resolve_task"], "problem": None} in hooks
         assert [line["name"] for line in runners] == ["held", "threading"]
         assert recovered == {"dispatched": [], "rerun": [], "failed": [], "errors": []}

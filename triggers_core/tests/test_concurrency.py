@@ -13,6 +13,11 @@ ITEMS = 25
 FIRERS = 4
 CONFIGURATION = {
     "t_join": {"after": ["go", "set"], "run": "x.y", "using": "journal"},
+    "t_count": {
+        "after": [{"each": "item", "times": FIRERS * ITEMS}],
+        "run": "x.y",
+        "using": "journal",
+    },
     "t_each": {"after": ["go"], "andEvery": "item", "run": "x.y", "using": "journal"},
 }
 CHILD = """
@@ -63,6 +68,11 @@ def check(storage, given):
     assert [instance.number for instance in each] == list(range(FIRERS * ITEMS))
     assert len(set(fired)) == FIRERS * ITEMS
     assert len(manager.instances("t_join")) == 1
+    (count,) = manager.instances("t_count")
+    assert count.counts == {"item": FIRERS * ITEMS}
+    with storage.read("s") as reader:
+        logged = reader.firings("item", 2 * FIRERS * ITEMS)
+    assert sorted((kwargs["who"], kwargs["number"]) for kwargs in logged) == sorted(fired)
     assert sorted(given) == sorted(instance.name for instance in manager.instances())
     assert {str(instance.status) for instance in manager.instances()} == {"scheduled"}
 

@@ -13,6 +13,7 @@ WRONG_ARGUMENT = {
     "InvalidStorage",
     "InvalidTransition",
     "PluginError",
+    "SessionClosed",
 }
 NOT_FOUND = {
     "InstanceNotFound",

@@ -6,12 +6,13 @@ session has settled in ``test_settled``.
 
 import logging
 import threading
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
-from triggers_core import InvalidKwargs, PluginError, Status, hookimpl, hookspecs
+from triggers_core import InvalidKwargs, PluginError, SessionClosed, Status, hookimpl, hookspecs
 from triggers_core.cli import commands
 from triggers_core.plugins.in_use import OBSERVERS
 
@@ -70,7 +71,8 @@ class Probe:
             self.session_was_free = used.wait(DEADLINE_SECONDS)
 
     def _use_session(self, used):
-        self._manager.fire("aside")
+        with suppress(SessionClosed):  # which is raised from within the transaction
+            self._manager.fire("aside")
         self._manager.instances()
         used.set()
 
@@ -93,6 +95,7 @@ def test_a_hook_may_fire_and_read(hook_name, storage, plugins, runner):
     )
     manager.fire("ordered")
     runner.work()
+    manager.close()
 
     assert probe.session_was_free
     assert [(i.name, i.status) for i in manager.instances()] == [
@@ -233,6 +236,7 @@ class TestObservers:
 
         manager.fire("ordered")
         runner.work()
+        manager.close()
 
         logged = [record for record in caplog.records if record.levelno == logging.ERROR]
         assert len(logged) == len(heard.of(observer.removeprefix("triggers_"))) > 0

@@ -23,6 +23,7 @@ from .conftest import HeldManager
 NOBODY = 65534
 ROOT = 0
 DEADLINE_SECONDS = 60
+WRITTEN_BEFORE = (Path(__file__).parent / "version_1.sql").read_text(encoding="utf-8")
 CONFIGURATION = {"t": {"after": ["a", "b"], "run": "task"}}
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="this system has no such users")
@@ -144,6 +145,24 @@ class TestNobodyHasItOpen:
                 assert "may only read it; this change was not made" in str(raised.value)
                 assert "Let this user write the file, its folder" in str(raised.value)
             assert waiting(storage) == (["t#0"], ["t"])
+            storage.close()
+
+    @REFUSED
+    def test_one_of_an_older_release_is_upgraded_by_whoever_may_write_it(self, folder, modes):
+        path = folder / "store.db"
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(WRITTEN_BEFORE)
+        lock_up(path, **modes)
+        content = path.read_bytes()
+        with an_ordinary_user():
+            storage = SqliteStorage(path)
+            for use in (waiting, write):
+                with pytest.raises(StorageError, match=r"schema version 1, .* may only read it"):
+                    use(storage)
+        assert path.read_bytes() == content
+        unlock(path)
+        with an_ordinary_user():
+            assert waiting(storage) == ([], [])
             storage.close()
 
     def test_it_is_written_as_soon_as_it_may_be(self, path):

@@ -59,3 +59,35 @@ def test_a_retry_that_is_abandoned_in_its_cooldown_is_not_made(make_session):
 
     assert attempts == [1]
     assert statuses(manager) == {"t#0": "replayed", "t#1": "abandoned"}
+
+
+def test_what_runs_finds_that_its_session_is_cancelled_and_what_is_queued_does_not_run(
+    make_session,
+):
+    runs, begins = [], threading.Event()
+
+    @trigger_task
+    def work_until_cancelled(context):
+        begins.set()
+        while not context.is_cancelled():
+            pass
+        return {"stopped": True}
+
+    manager, runner = make_session(
+        {
+            "t_first": {"after": ["go"], "run": "work"},
+            "t_next": {"after": ["go"], "run": "note"},
+            "t_last": {"after": ["t_first"], "run": "note"},
+        },
+        {"work": work_until_cancelled, "note": trigger_task(runs.append)},
+        max_workers=1,
+    )
+    manager.fire("go")
+    assert begins.wait(DEADLINE)
+
+    outcome = manager.cancel(reason="not needed")
+    runner.join_all(DEADLINE)
+
+    assert (outcome.abandoned, outcome.running) == (("t_next#0",), ("t_first#0",))
+    assert runs == []
+    assert statuses(manager) == {"t_first#0": "finished", "t_next#0": "abandoned"}

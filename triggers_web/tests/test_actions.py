@@ -2,6 +2,7 @@
 are in test_security.py."""
 
 import html
+import json
 import re
 
 import pytest
@@ -172,3 +173,17 @@ def test_what_cannot_be_taken_back_is_asked_for_first(logged_in, permit, action,
     assert unsure.status_code == 400
     assert "mark that you are sure" in html.unescape(unsure.text)
     assert permit.instance(name) == before
+
+
+def test_what_was_counted_is_not_offered_to_be_replaced_and_is_replayed(logged_in, permit):
+    counting = {"after": ["t_check", {"each": "page", "times": 2}], "run": "breaks"}
+    permit.update_configuration({"t_read": counting})
+    permit.fire_many([("page", {"n": 1}), ("page", {"n": 2})])
+    permit.plugins.runner("held").work()
+    assert permit.instance("t_read#0").status is Status.FAILED
+
+    text = seen(logged_in, "t_read#0")
+    (kwargs,) = re.findall(r'<textarea id="kwargs".*?>\n(.*?)</textarea>', text, re.S)
+    assert set(json.loads(kwargs)) == {"t_check"}
+    assert send(logged_in, "replay", "t_read#0", kwargs=kwargs).status_code == 303
+    assert permit.instance("t_read#1").counts == {"page": 2}

@@ -361,3 +361,24 @@ def test_a_chain_of_any_length_is_explained(client, make_session, length, end):
     page = see(client, f"/task?session=chain&name={names[-1]}")
 
     assert end in page.texts
+
+
+def test_conditions_are_drawn_told_and_counted(client, make_session):
+    each = {"each": "photo", "times": {"from": "listed", "key": "count"}}
+    after = [{"any": ["card", "transfer"]}, each]
+    configuration = {"t_decide": {"after": after, "run": "works"}}
+    make_session("case", ("photo",), ("photo",), configuration=configuration)
+
+    photos = "2 photo (listed has not said how many yet)"
+
+    page = see(client, "/session?uid=case")
+    assert {"one of card, transfer", photos} <= set(page.texts)
+    assert {"any", "count ×", "condition", "says how often"} <= set(page.texts)
+    assert "t_decide: after any" in page.texts
+    assert "count ×: times listed" in page.texts
+
+    page = see(client, "/instance?session=case&name=t_decide%230")
+    assert page.texts[page.texts.index("Counted") : page.texts.index("Counted") + 3] == [
+        "Counted", "photo", "2"
+    ]  # fmt: skip
+    assert f"has {photos}" in page.texts

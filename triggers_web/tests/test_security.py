@@ -21,7 +21,7 @@ TOKEN = "the-token-of-this-test"
 ACTION = {"session": "permit 7", "name": "t_close#0"}
 INSTANCE = "/instance?session=permit+7&name=t_close%230"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
-PATHS = ["/replay", "/skip", "/resolve", "/reconfigure", "/abandon"]
+PATHS = ["/replay", "/skip", "/resolve", "/reconfigure", "/abandon", "/cancel", "/close"]
 
 
 def form_key(client):

@@ -5,9 +5,11 @@ What fails is made as short as it gets, and told as a script that can be run by 
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pprint import pformat
 from textwrap import indent
 from typing import Any
@@ -23,12 +25,10 @@ from hypothesis.stateful import (
 )
 
 from triggers_conformance.bench import Bench, Session
-from triggers_conformance.model import Ending, Model
+from triggers_conformance.model import OUTSIDE, Ending, Model, told_counts
 from triggers_conformance.rules import Broken, broken
-from triggers_core import Status
+from triggers_core import InvalidKwargs, Status
 
-OUTSIDE = ("x", "y", "z")
-"""The triggers that are fired from outside; the others are the tasks' cascades."""
 WAYS = ("finish", "fail", "retry once", "always retry", "skip", "skip and cascade")
 MAX_TASKS = 4
 STEPS = 6
@@ -40,11 +40,37 @@ TRIGGERS = st.integers(0, len(OUTSIDE) + MAX_TASKS - 2)
 """One from outside, or the cascade of an earlier task."""
 
 
+FROM_OUTSIDE = st.sampled_from(OUTSIDE)
+COUNTS = st.fixed_dictionaries(
+    {
+        "each": FROM_OUTSIDE,
+        "times": st.integers(0, 3)
+        | st.fixed_dictionaries({"from": FROM_OUTSIDE, "key": st.just("number")}),
+    }
+)
+
+
+_in_one_order = partial(json.dumps, sort_keys=True)
+
+
+def _groups_of(entries: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    of = st.lists(entries, min_size=1, max_size=3, unique_by=_in_one_order)
+    return st.one_of(
+        st.fixed_dictionaries({"any": of}),
+        st.fixed_dictionaries({"all": of}),
+        st.fixed_dictionaries({"atLeast": st.integers(1, 3), "of": of}),
+    )
+
+
+CONDITIONS = st.recursive(COUNTS, lambda entries: _groups_of(FROM_OUTSIDE | entries), max_leaves=5)
+
+
 def configurations() -> st.SearchStrategy[Tasks]:
     """Return the tasks of a session: what each awaits, and the ``way`` in which it ends.
 
-    Cascades that run at the same time may come in any order, so ``unless`` names triggers from
-    outside only; every other directive leads to the same end in every order.
+    Cascades that run at the same time may come in any order, so ``unless`` and conditions name
+    triggers from outside only, but for a count of one cascade that all else waits for too; every
+    other directive leads to the same end in every order.
     """
     # A list of independent parts: what a failure does not need, hypothesis can take out of it.
     rough = st.fixed_dictionaries(
@@ -52,7 +78,9 @@ def configurations() -> st.SearchStrategy[Tasks]:
             "after": st.lists(TRIGGERS, min_size=1, max_size=2),
             "way": st.sampled_from(WAYS),
             "andEvery": st.none() | TRIGGERS,
-            "unless": st.none() | st.sampled_from(OUTSIDE),
+            "unless": st.none() | FROM_OUTSIDE | CONDITIONS,
+            "condition": st.none() | CONDITIONS,
+            "counted": st.none() | st.tuples(TRIGGERS, st.integers(1, 3)),
         }
     )
     return st.lists(rough, min_size=1, max_size=MAX_TASKS).map(_tasks)
@@ -66,10 +94,23 @@ def _tasks(rough_tasks: list[dict[str, Any]]) -> Tasks:
         task: dict[str, Any] = {"after": list(dict.fromkeys(after)), "way": rough["way"]}
         if rough["andEvery"] is not None:
             task["andEvery"] = triggers[rough["andEvery"] % len(triggers)]
-        if rough["unless"] not in {None, *after, task.get("andEvery")}:
-            task["unless"] = [rough["unless"]]
+        conditions = [rough["condition"]] if rough["condition"] else []
+        if rough["counted"]:
+            index, times = rough["counted"]
+            count = {"each": triggers[index % len(triggers)], "times": times}
+            conditions += [] if count in conditions else [count]
+        may_count = "andEvery" not in task
+        task["after"] += [each for each in conditions if may_count or not _counts(each)]
+        unless = rough["unless"]
+        is_named = unless in [None, *after, task.get("andEvery")]
+        if not is_named and (may_count or not _counts(unless)):
+            task["unless"] = [unless]
         tasks[f"t{number}"] = task
     return tasks
+
+
+def _counts(entry: Any) -> bool:
+    return "'each'" in repr(entry)
 
 
 class Progress:
@@ -117,19 +158,26 @@ class SessionMachine(RuleBasedStateMachine):
         self._script.add(_call("session = bench.session", directives))
         self._session = self._bench.session(directives)
 
-    @rule(trigger=st.sampled_from(OUTSIDE))
-    def fire(self, trigger: str) -> None:
+    @rule(trigger=FROM_OUTSIDE, number=st.integers(0, 3))
+    def fire(self, trigger: str, number: int) -> None:
         """Fire a trigger from outside."""
         self._count += 1
-        value = str(self._count)
-
-        def act() -> None:
-            self._session.fire(trigger, **{"from": value})
-
+        kwargs: dict[str, Any] = {"from": str(self._count), "number": number}
         self._step(
-            f"session.fire({trigger!r}, **{{'from': {value!r}}})",
-            act,
-            lambda: self._model.fire(trigger, value),
+            f"session.fire({trigger!r}, **{kwargs!r})",
+            lambda: self._session.fire(trigger, **kwargs),
+            lambda: self._model.fire(trigger, kwargs["from"], number),
+        )
+
+    @precondition(lambda self: any(map(self._model.says_how_often, OUTSIDE)))
+    @rule(number=st.sampled_from([None, -1, 1.0, True, "1"]))
+    def fire_without_number(self, number: Any) -> None:
+        """Fire a trigger that is to say how often, and does not: it is refused."""
+        trigger = next(filter(self._model.says_how_often, OUTSIDE))
+        self._step(
+            f"fire_without_number(session, {trigger!r}, {number!r})",
+            lambda: fire_without_number(self._session, trigger, number),
+            lambda: None,
         )
 
     @precondition(lambda self: self._has("failed"))
@@ -204,7 +252,8 @@ class Script:
             import_line,
             "from triggers_conformance.bench import Bench",
             "from triggers_conformance.machine import (",
-            "    abandon_what_waits, check_endings, reconfigure, replay_failures, skip_failures",
+            "    abandon_what_waits, check_endings, fire_without_number, reconfigure,",
+            "    replay_failures, skip_failures,",
             ")",
             "",
             'if __name__ == "__main__":',
@@ -257,13 +306,25 @@ def endings(session: Session) -> Counter[Ending]:
             instance.task_name,
             instance.status.value,
             instance.attempt,
-            tuple(
-                (trigger, str(kwargs.get("from")))
-                for trigger, kwargs in sorted(instance.trigger_kwargs.items())
+            (
+                *(
+                    (trigger, str(kwargs.get("from")))
+                    for trigger, kwargs in sorted(instance.trigger_kwargs.items())
+                ),
+                *told_counts(instance.counts),
             ),
         )
         for instance in session.manager.instances()
     )
+
+
+def fire_without_number(session: Session, trigger: str, number: Any) -> None:
+    """Fire a trigger that is to say how often with what is no number; Broken, if it is taken."""
+    try:
+        session.fire_unwatched(trigger, number=number)
+    except InvalidKwargs:
+        return
+    broken(f"took {number!r} for a number")
 
 
 def replay_failures(session: Session) -> None:

@@ -217,6 +217,9 @@ def behave(context: TaskContext) -> Any:
     """End as the configuration's ``withParams`` says under ``behaviour``; for random sessions."""
     _write("behave", context)
     way = context.trigger_kwargs["behaviour"]["way"]
+    for trigger, count in context.instance.counts.items():
+        if trigger in context.firings and len(context.firings[trigger]) != count:
+            raise LookupError(f"of {count} times {trigger!r} it got {context.firings[trigger]!r}")
     result = {"notes": _told(context, "notes"), "from": context.instance.task_name}
     if way == "fail":
         raise MeantToFail("meant to fail")

@@ -3,7 +3,7 @@
 Everything public is here; a name that is not in ``__all__`` may change without notice.
 """
 
-from triggers_core.engine.outcome import ConfigurationOutcome, FireOutcome
+from triggers_core.engine.outcome import ClosingOutcome, ConfigurationOutcome, FireOutcome
 from triggers_core.errors import (
     ConfigurationError,
     DamagedStore,
@@ -22,6 +22,7 @@ from triggers_core.errors import (
     PluginError,
     RunnerNotFound,
     SchemaVersionError,
+    SessionClosed,
     StorageError,
     StorageNotFound,
     TaskNotFound,
@@ -31,6 +32,7 @@ from triggers_core.errors import (
 from triggers_core.hookspecs import hookimpl
 from triggers_core.manager import TriggerManager
 from triggers_core.plugins.in_use import Plugins, default_plugins
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.runner import BaseTaskRunner
@@ -43,6 +45,8 @@ from triggers_core.worker.reference import Reference
 
 __all__ = [
     "BaseTaskRunner",
+    "Closing",
+    "ClosingOutcome",
     "Configuration",
     "ConfigurationError",
     "ConfigurationOutcome",
@@ -66,6 +70,7 @@ __all__ = [
     "Reference",
     "RunnerNotFound",
     "SchemaVersionError",
+    "SessionClosed",
     "SessionReader",
     "SqliteStorage",
     "Status",

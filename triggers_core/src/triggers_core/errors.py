@@ -34,6 +34,10 @@ class InvalidTransition(TriggersError, ValueError):
     """An instance cannot go from its status to the one asked for. Nothing was changed."""
 
 
+class SessionClosed(TriggersError, ValueError):
+    """The session was cancelled or closed, and takes nothing any more. Nothing was changed."""
+
+
 class InstanceNotFound(TriggersError, LookupError):
     """The session has no instance of that name."""
 

@@ -20,6 +20,7 @@ import pluggy
 
 from triggers_core.engine.outcome import FireOutcome
 from triggers_core.manager import TriggerManager
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.kwargs import Result
@@ -128,6 +129,15 @@ def triggers_skipped(manager: TriggerManager, task_instance: TaskInstance) -> No
 
     Called on the worker for ``context.skip()``, on the application's side for
     ``skip_failed_instance``.
+    """
+
+
+@hookspec
+def triggers_closed(manager: TriggerManager, closing: Closing) -> None:
+    """Observe a session that was cancelled or closed: ``closing`` says how, why and by whom.
+
+    Called once for a session, on the side that did it, after ``triggers_status_changed`` of each
+    instance that was abandoned with it. What still runs has not ended yet.
     """
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar
 
-from triggers_core.engine import configuring, mending
+from triggers_core.engine import closing, configuring, mending
 from triggers_core.engine.firing import Firing, fire_all
-from triggers_core.engine.outcome import ConfigurationOutcome, FireOutcome
+from triggers_core.engine.outcome import ClosingOutcome, ConfigurationOutcome, FireOutcome
 from triggers_core.engine.session import Session
 from triggers_core.rules.instance import TaskInstance
 from triggers_core.rules.kwargs import Result
@@ -87,6 +87,7 @@ class TriggerManager(Session):
             dry_run: change nothing, only return what would be done.
 
         Raises:
+            SessionClosed: the session was cancelled or closed.
             ConfigurationError: a rule is broken; it names the task and the directive. Or the
                 arguments contradict each other.
             RunnerNotFound: a task's ``using``, or the default runner where a task needs it, is
@@ -125,6 +126,7 @@ class TriggerManager(Session):
         Raises:
             InstanceNotFound: there is none of that name.
             InvalidTransition: it is not unstarted.
+            SessionClosed: the session was cancelled or closed.
             TaskNotFound: the configuration does not have its task any more.
             DispatchError: the change is recorded, but the instance reached no runner.
         """
@@ -150,6 +152,7 @@ class TriggerManager(Session):
 
         Raises:
             InvalidName, InvalidKwargs: nothing was changed.
+            SessionClosed: the session was cancelled or closed; nothing was changed.
             StorageError: nothing was changed.
             DispatchError: the trigger *is* recorded, and must not be fired again.
         """
@@ -167,6 +170,8 @@ class TriggerManager(Session):
 
         Raises:
             InvalidName, InvalidKwargs: one of them is wrong; nothing was changed.
+            SessionClosed: the session was cancelled or closed, and not all of them are repeated
+                ones; nothing was changed.
             StorageError: nothing was changed.
             DispatchError: all of them *are* recorded, and must not be fired again.
         """
@@ -199,6 +204,7 @@ class TriggerManager(Session):
         Raises:
             InstanceNotFound: there is none of that name.
             InvalidTransition: it is not failed.
+            SessionClosed: the session was cancelled or closed.
             InvalidKwargs: the replacement is no such mapping, or names a trigger that the
                 instance did not take; or ``reason`` or ``by`` is no line of text.
             DispatchError: the replay is recorded, but the clone reached no runner.
@@ -229,6 +235,7 @@ class TriggerManager(Session):
         Raises:
             InstanceNotFound: there is none of that name.
             InvalidTransition: it is not failed.
+            SessionClosed: the session was cancelled or closed.
             InvalidKwargs: ``result`` is no mapping of JSON values, or has no cascade to go in; or
                 ``reason`` or ``by`` is no line of text.
             DispatchError: the skip is recorded, but an instance reached no runner.
@@ -255,6 +262,7 @@ class TriggerManager(Session):
         Raises:
             InstanceNotFound: there is none of that name.
             InvalidTransition: it is neither unstarted nor scheduled.
+            SessionClosed: the session was cancelled or closed.
             InvalidKwargs: ``reason`` or ``by`` is no line of text.
         """
         return mending.abandon(self, self._name_of(instance), reason=reason, by=by)
@@ -277,3 +285,48 @@ class TriggerManager(Session):
             InvalidKwargs: ``reason`` or ``by`` is no line of text.
         """
         return mending.mark_logs_resolved(self, self._name_of(instance), reason=reason, by=by)
+
+    def cancel(self, *, reason: str | None = None, by: str | None = None) -> ClosingOutcome:
+        """End the session, whatever was still to come; return what that did.
+
+        One transaction. What has not begun is abandoned with the reason, a retry that waits for
+        its cooldown too, and a message to a worker that is under way for it is dropped when it
+        arrives. What runs is not stopped: ``context.is_cancelled()`` tells it when it asks, it may
+        end as it likes, and its cascade is recorded and starts nothing. Where it asks for a
+        retry, that is recorded, and the clone is abandoned; where its worker is lost, it is
+        recorded as failed.
+
+        From then on a fire, a replay, a skip, an abandonment or another configuration is a
+        SessionClosed, and changes nothing. A fire with an ``event_id`` that was recorded before
+        still returns its first outcome.
+
+        Idempotent: what was cancelled or closed before stays as it is, with the reason that was
+        given first.
+
+        Args:
+            reason: why, a line kept with the session, and with each instance that is abandoned.
+            by: who, kept there too.
+
+        Raises:
+            InvalidKwargs: ``reason`` or ``by`` is no line of text.
+            StorageError: nothing was changed.
+        """
+        return closing.cancel(self, reason=reason, by=by)
+
+    def close(self, *, reason: str | None = None, by: str | None = None) -> ClosingOutcome:
+        """End a session that is done; return what that did.
+
+        As :meth:`cancel`, but nothing that is under way is given up: it is refused while anything
+        is scheduled or runs. What waits for triggers is abandoned.
+
+        Args:
+            reason: why, a line kept with the session, and with each instance that is abandoned.
+            by: who, kept there too.
+
+        Raises:
+            InvalidTransition: instances are scheduled or running; it names them, and nothing was
+                changed.
+            InvalidKwargs: ``reason`` or ``by`` is no line of text.
+            StorageError: nothing was changed.
+        """
+        return closing.close(self, reason=reason, by=by)

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from triggers_core.engine.change import change
+from triggers_core.engine.effects import fail
 from triggers_core.engine.work import Work
 from triggers_core.errors import TriggersError
 from triggers_core.manager import TriggerManager
 from triggers_core.plugins.in_use import Plugins, default_plugins
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.storage.base import Storage
 
@@ -123,11 +125,13 @@ def take_over(manager: TriggerManager, lost: TaskInstance) -> RecoveredBy | None
         if current.status is Status.SCHEDULED:
             work.dispatch_again(current)
             return "dispatched"
-        current = current.with_metadata(error=_worker_lost(current))
-        if current.reruns_left:
+        is_rerun = current.reruns_left > 0 and work.closing is None
+        error = _worker_lost(current, work.closing)
+        if is_rerun:
+            current = current.with_metadata(error=error)
             work.replay(current, attempt=current.attempt + 1, config_digest=current.config_digest)
             return "rerun"
-        work.change_to(current, Status.FAILED)
+        fail(work, current, error)
         return "failed"
 
     return change(manager, take)
@@ -139,8 +143,10 @@ def _log(what: str, error: Exception) -> None:
     _logger.error("%s: %s", what, error, exc_info=traceback)
 
 
-def _worker_lost(instance: TaskInstance) -> dict[str, str]:
+def _worker_lost(instance: TaskInstance, closing: Closing | None) -> dict[str, str]:
     reruns = "" if instance.reruns_left else "; the task allows no further attempt"
+    if closing is not None:
+        reruns = f"; the session was {closing.how} meanwhile, and there is no further attempt"
     return {
         "type": "WorkerLost",
         "message": f"attempt {instance.attempt}: the worker gave no sign of life until the lease "

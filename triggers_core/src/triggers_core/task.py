@@ -198,7 +198,9 @@ class TaskContext:
         instance: the running instance.
         trigger_kwargs: trigger name (or other ``withParams`` key) → kwargs: the defaults with
             what was fired merged over them; never that of ``unless`` triggers. The task's own
-            copy.
+            copy. Of a counted trigger, the latest.
+        firings: counted trigger → the kwargs of each time that the instance took it, in order, each
+            as in ``trigger_kwargs``; empty for one that it never took.
         logger: warnings and errors logged here are kept in the instance's metadata too.
     """
 
@@ -207,10 +209,12 @@ class TaskContext:
         manager: TriggerManager,
         instance: TaskInstance,
         trigger_kwargs: dict[str, dict[str, Any]],
+        firings: dict[str, list[dict[str, Any]]] | None = None,
     ) -> None:
         self.manager = manager
         self.instance = instance
         self.trigger_kwargs = trigger_kwargs
+        self.firings = {} if firings is None else firings
         self.logger = InstanceLogger(instance)
 
     @property
@@ -222,6 +226,20 @@ class TaskContext:
     def taken(self) -> frozenset[str]:
         """The triggers that the instance took, those of ``unless`` that fired included."""
         return frozenset(self.instance.trigger_kwargs)
+
+    def is_cancelled(self) -> bool:
+        """Return whether the session was cancelled since the task began.
+
+        For a task that takes long, to ask between two steps of its work. It is not stopped: it may
+        end as it likes, which is recorded, and its cascade starts nothing.
+
+        Cost: one look-up by an index. In a file that is a tenth of a millisecond or less, on a
+        server three round trips: in a loop that turns faster than that, ask once in a while.
+
+        Raises:
+            StorageError: the store cannot be asked.
+        """
+        return self.manager.closing() is not None
 
     def filter_kwargs(self, filters: Filters) -> dict[str, dict[str, Any]]:
         """Return the named kwargs, each passed through its filter.

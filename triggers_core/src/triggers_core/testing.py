@@ -241,6 +241,7 @@ def dump(manager: TriggerManager) -> str:
 def _told(instance: TaskInstance) -> str:
     replays = f", replays {instance.parent}" if instance.parent else ""
     lines = [f"took {json.dumps(instance.trigger_kwargs)}"]
+    lines += [f"counted {name} {count} times" for name, count in sorted(instance.counts.items())]
     if instance.waits_for:
         lines.append(f"waits for {_set(instance.waits_for)}")
     if "result" in instance.metadata:

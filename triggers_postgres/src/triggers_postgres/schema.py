@@ -3,18 +3,28 @@ whoever is newer."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import errors
 from psycopg.sql import SQL, Composable, Identifier
 
-from triggers_core.errors import InvalidStorage, SchemaVersionError
+from triggers_core.errors import InvalidStorage, SchemaVersionError, StorageError
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
-TABLES = ("meta", "configurations", "sessions", "instances", "waiting", "triggers", "events")
+TABLES = (
+    "meta",
+    "configurations",
+    "sessions",
+    "instances",
+    "waiting",
+    "triggers",
+    "firings",
+    "events",
+)
 
 # Names compare and sort by code point, as everywhere in triggers, whatever the database's locale.
 _VERSION_1: LiteralString = """
@@ -76,7 +86,21 @@ CREATE TABLE {events} (
 );
 """
 
-STEPS: tuple[LiteralString, ...] = (_VERSION_1,)
+_VERSION_2: LiteralString = """
+ALTER TABLE {sessions} ADD COLUMN closed text;
+ALTER TABLE {instances} ADD COLUMN counts text;
+ALTER TABLE {triggers} ADD COLUMN is_logged boolean NOT NULL DEFAULT false;
+CREATE TABLE {firings} (
+    session_id bigint NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    position bigint NOT NULL,
+    kwargs text NOT NULL,
+    fired_at double precision NOT NULL,
+    PRIMARY KEY (session_id, name, position)
+);
+"""
+
+STEPS: tuple[LiteralString, ...] = (_VERSION_1, _VERSION_2)
 """What leads from each version to the next; the first makes the tables."""
 
 VERSION = len(STEPS)
@@ -85,6 +109,8 @@ VERSION = len(STEPS)
 _LOCK = 0x74726967
 """``trig``: the advisory lock under which tables are made, together with the schema's name."""
 _MAX_IDENTIFIER_BYTES = 63
+
+_logger = logging.getLogger(__name__)
 
 
 def check_schema_name(name: str) -> str:
@@ -109,25 +135,41 @@ def prepare(connection: psycopg.Connection, schema: str) -> None:
 
     Raises:
         SchemaVersionError: it is newer, or its tables are not ours.
+        StorageError: it is older, and this role may not alter it.
     """
-    if _version(connection, schema) == VERSION:
+    before = _version(connection, schema)
+    if before == VERSION:
         return
     connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
     try:
-        connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_LOCK, schema))
-        # A role that may use the schema, but make none, is not asked to.
-        if not _exists(connection, schema):
-            connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(schema)))
-        for step in STEPS[_version(connection, schema) :]:
-            connection.execute(render(step, schema))
-        connection.execute(render("UPDATE {meta} SET version = %s", schema), (VERSION,))
+        before = _take_steps(connection, schema)
         connection.execute("COMMIT")
     except errors.DuplicateTable as error:
         connection.rollback()
         raise _foreign(schema) from error
+    except errors.InsufficientPrivilege as error:
+        connection.rollback()
+        if before:
+            raise _not_to_be_altered(schema, before) from error
+        raise
     except BaseException:
         connection.rollback()
         raise
+    if 0 < before < VERSION:
+        _logger.info("schema %r: upgraded from version %d to %d", schema, before, VERSION)
+
+
+def _take_steps(connection: psycopg.Connection, schema: str) -> int:
+    """Take those that are left, in the transaction that is open; return the version before."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_LOCK, schema))
+    # A role that may use the schema, but make none, is not asked to.
+    if not _exists(connection, schema):
+        connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(schema)))
+    before = _version(connection, schema)
+    for step in STEPS[before:]:
+        connection.execute(render(step, schema))
+    connection.execute(render("UPDATE {meta} SET version = %s", schema), (VERSION,))
+    return before
 
 
 def _exists(connection: psycopg.Connection, schema: str) -> bool:
@@ -156,6 +198,14 @@ def _version(connection: psycopg.Connection, schema: str) -> int:
             "pip install --upgrade triggers-postgres"
         )
     return version
+
+
+def _not_to_be_altered(schema: str, version: int) -> StorageError:
+    return StorageError(
+        f"the PostgreSQL schema {schema!r} has version {version} of triggers' tables, which this "
+        f"triggers-postgres upgrades to {VERSION}, and this role may not alter them: open it once "
+        "as the role that owns them"
+    )
 
 
 def _foreign(schema: str) -> SchemaVersionError:

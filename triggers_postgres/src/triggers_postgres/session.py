@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.sql import SQL, Literal
 
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.kwargs import to_json
 from triggers_core.storage.base import Storage
-from triggers_core.storage.row import COLUMNS, encode_instance
+from triggers_core.storage.row import COLUMNS, encode_closing, encode_instance
 from triggers_core.storage.sql import SqlReader, SqlWork
 from triggers_postgres.connections import pipeline
 from triggers_postgres.schema import render
@@ -36,15 +37,15 @@ class Statements:
             return render(text, schema, columns=_COLUMNS, values=_VALUES, replaced=_REPLACED)
 
         self.find = statement(
-            "SELECT id, manager_name, config_digest FROM {sessions} WHERE uid = %s"
+            "SELECT id, manager_name, config_digest, closed FROM {sessions} WHERE uid = %s"
         )
         self.lock = statement(
-            "SELECT id, manager_name, config_digest, pg_current_xact_id()::text "
+            "SELECT id, manager_name, config_digest, closed, pg_current_xact_id()::text "
             "FROM {sessions} WHERE uid = %s FOR UPDATE"
         )
         self.make = statement(
             "INSERT INTO {sessions} (uid, manager_name) VALUES (%s, %s) ON CONFLICT DO NOTHING "
-            "RETURNING id, manager_name, config_digest, pg_current_xact_id()::text"
+            "RETURNING id, manager_name, config_digest, closed, pg_current_xact_id()::text"
         )
         self.has_trace = statement(
             "SELECT EXISTS (SELECT FROM ("
@@ -67,6 +68,15 @@ class Statements:
         self.latest = statement(
             "SELECT name, kwargs FROM {triggers} WHERE session_id = %s AND name = ANY(%s)"
         )
+        self.firing_count = statement(
+            "SELECT coalesce((SELECT position FROM {firings} WHERE session_id = %s AND name = %s "
+            "ORDER BY position DESC LIMIT 1), 0) + (SELECT count(*) FROM {triggers} "
+            "WHERE session_id = %s AND name = %s AND NOT is_logged)"
+        )
+        self.firings = statement(
+            "SELECT kwargs FROM {firings} WHERE session_id = %s AND name = %s "
+            "ORDER BY position LIMIT %s"
+        )
         self.fired = statement("SELECT name FROM {triggers} WHERE session_id = %s")
         self.last_fired_at = statement("SELECT max(fired_at) FROM {triggers} WHERE session_id = %s")
         self.outcome = statement(
@@ -80,6 +90,7 @@ class Statements:
             "INSERT INTO {configurations} (digest, body) VALUES (%s, %s) ON CONFLICT DO NOTHING"
         )
         self.configure = statement("UPDATE {sessions} SET config_digest = %s WHERE id = %s")
+        self.close = statement("UPDATE {sessions} SET closed = %s WHERE id = %s")
         self.save = statement(
             "INSERT INTO {instances} (session_id, {columns}) VALUES (%s, {values}) "
             "ON CONFLICT (session_id, task_name, number) DO UPDATE SET {replaced}"
@@ -93,9 +104,25 @@ class Statements:
             "AND trigger_name = ANY(%s)"
         )
         self.remember = statement(
-            "INSERT INTO {triggers} (session_id, name, kwargs, fired_at) VALUES (%s, %s, %s, %s) "
-            "ON CONFLICT (session_id, name) DO UPDATE "
-            "SET kwargs = excluded.kwargs, fired_at = excluded.fired_at"
+            "INSERT INTO {triggers} (session_id, name, kwargs, fired_at, is_logged) "
+            "VALUES (%s, %s, %s, %s, %s) ON CONFLICT (session_id, name) DO UPDATE "
+            "SET kwargs = excluded.kwargs, fired_at = excluded.fired_at, "
+            "is_logged = excluded.is_logged"
+        )
+        self.log_firing = statement(
+            "INSERT INTO {firings} (session_id, name, position, kwargs, fired_at) "
+            "SELECT %(id)s, %(name)s, coalesce((SELECT position FROM {firings} WHERE "
+            "session_id = %(id)s AND name = %(name)s ORDER BY position DESC LIMIT 1), 0) + 1, "
+            "%(kwargs)s, %(at)s"
+        )
+        self.log_latest = statement(
+            "WITH latest AS (UPDATE {triggers} SET is_logged = true "
+            "WHERE session_id = %(id)s AND name = %(name)s AND NOT is_logged "
+            "RETURNING kwargs, fired_at) "
+            "INSERT INTO {firings} (session_id, name, position, kwargs, fired_at) "
+            "SELECT %(id)s, %(name)s, coalesce((SELECT position FROM {firings} WHERE "
+            "session_id = %(id)s AND name = %(name)s ORDER BY position DESC LIMIT 1), 0) + 1, "
+            "kwargs, fired_at FROM latest"
         )
         self.record = statement(
             "INSERT INTO {events} (session_id, event_id, outcome) VALUES (%s, %s, %s)"
@@ -129,6 +156,7 @@ class Statements:
             statement("DELETE FROM {waiting} WHERE session_id = %s"),
             statement("DELETE FROM {instances} WHERE session_id = %s"),
             statement("DELETE FROM {triggers} WHERE session_id = %s"),
+            statement("DELETE FROM {firings} WHERE session_id = %s"),
             statement("DELETE FROM {events} WHERE session_id = %s"),
             statement("DELETE FROM {sessions} WHERE id = %s"),
         )
@@ -188,7 +216,7 @@ class PostgresReader(_Reading):
         """Find the session."""
         found = self._cursor.execute(self._statements.find, (self._uid,)).fetchone()
         if found is not None:
-            self._id, self._manager_name, self._config_digest = found
+            self._id, self._manager_name, self._config_digest, self._closed = found
 
 
 class PostgresWork(_Reading, SqlWork):
@@ -212,7 +240,7 @@ class PostgresWork(_Reading, SqlWork):
         session_uid: str,
     ) -> None:
         super().__init__(storage, statements, connection, session_uid)
-        self._unsent: list[tuple[bytes, tuple[Any, ...]]] = []
+        self._unsent: list[tuple[bytes, tuple[Any, ...] | Mapping[str, Any]]] = []
         self.has_written = False
 
     @property
@@ -236,7 +264,8 @@ class PostgresWork(_Reading, SqlWork):
                 self._cursor.execute(find, (self._uid,)).fetchone()
                 or self._cursor.execute(make, (self._uid, manager_name)).fetchone()
             )
-        self._id, self._manager_name, self._config_digest, self.transaction_id = found
+        *of_the_session, self.transaction_id = found
+        self._id, self._manager_name, self._config_digest, self._closed = of_the_session
 
     def configure(self, configuration: Configuration) -> None:
         digest = configuration.digest
@@ -244,6 +273,10 @@ class PostgresWork(_Reading, SqlWork):
         self._write(self._statements.configure, digest, self._id)
         self._send()  # the storage, which is to find it from now on, reads by itself
         self._config_digest = digest
+
+    def close_session(self, closing: Closing) -> None:
+        self._closed = encode_closing(closing)
+        self._write(self._statements.close, self._closed, self._id)
 
     def save(self, instance: TaskInstance) -> None:
         key = (self._id, instance.task_name, instance.number)
@@ -255,9 +288,25 @@ class PostgresWork(_Reading, SqlWork):
             self._write(self._statements.wait, *key, new)
 
     def remember_trigger(
+        self,
+        trigger_name: str,
+        trigger_kwargs: Mapping[str, Any],
+        *,
+        at: float,
+        is_logged: bool = False,
+    ) -> None:
+        kwargs = to_json(trigger_kwargs)
+        self._write(self._statements.remember, self._id, trigger_name, kwargs, at, is_logged)
+
+    def log_firing(
         self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
     ) -> None:
-        self._write(self._statements.remember, self._id, trigger_name, to_json(trigger_kwargs), at)
+        values = {"id": self._id, "name": trigger_name, "kwargs": to_json(trigger_kwargs), "at": at}
+        self._write_named(self._statements.log_firing, values)
+
+    def log_latest(self, trigger_name: str) -> None:
+        values = {"id": self._id, "name": trigger_name}
+        self._write_named(self._statements.log_latest, values)
 
     def record_outcome(self, event_id: str, outcome: Mapping[str, Any]) -> None:
         self._write(self._statements.record, self._id, event_id, to_json(outcome))
@@ -273,6 +322,9 @@ class PostgresWork(_Reading, SqlWork):
         return super()._read(statement, *values)
 
     def _write(self, query: bytes, *values: Any) -> None:
+        self._write_named(query, values)
+
+    def _write_named(self, query: bytes, values: tuple[Any, ...] | Mapping[str, Any]) -> None:
         self.has_written = True
         self._unsent.append((query, values))
 

@@ -1,5 +1,5 @@
-"""What a page's form does to an instance. Each is a method of the manager's, and nothing is decided
-here but what a page offers."""
+"""What a page's form does to an instance, or to a session. Each is a method of the manager's, and
+nothing is decided here but what a page offers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from triggers_core import TaskInstance, TriggerManager
 from triggers_core.errors import InvalidKwargs
 from triggers_core.insight.diagnosis import Facts
-from triggers_core.rules.instance import Status
+from triggers_core.rules.instance import ACTIVE, Status
 from triggers_core.rules.kwargs import from_json
 
 SURE = "sure"
@@ -53,15 +53,39 @@ They raise what the manager's methods do; InvalidKwargs for what cannot be read 
 """
 
 
+def cancel(manager: TriggerManager, form: Form) -> None:
+    _check_sure(form)
+    manager.cancel(**_remark(form))
+
+
+def close(manager: TriggerManager, form: Form) -> None:
+    _check_sure(form)
+    manager.close(**_remark(form))
+
+
+ENDINGS: Mapping[str, Callable[[TriggerManager, Form], None]] = {"cancel": cancel, "close": close}
+"""By the path that a form is sent to: what ends a session. They raise as the others do."""
+
+
+def endings(facts: Facts) -> tuple[str, ...]:
+    """Return how the session can be ended as it stands."""
+    if facts.closing is not None:
+        return ()
+    is_active = any(instance.status in ACTIVE for instance in facts.instances)
+    return ("cancel",) if is_active else ("cancel", "close")
+
+
 def offered(instance: TaskInstance, facts: Facts) -> tuple[str, ...]:
     """Return the actions that can be done to the instance as it stands."""
-    is_failed, waits = (instance.status is each for each in (Status.FAILED, Status.UNSTARTED))
+    is_open = facts.closing is None
+    is_failed = is_open and instance.status is Status.FAILED
+    waits = is_open and instance.status is Status.UNSTARTED
     can = {
         "replay": is_failed,
         "skip": is_failed,
         "resolve": not instance.is_resolved,
         "reconfigure": waits and facts.is_outdated(instance),
-        "abandon": waits or instance.status is Status.SCHEDULED,
+        "abandon": waits or (is_open and instance.status is Status.SCHEDULED),
     }
     return tuple(action for action in ACTIONS if can[action])
 

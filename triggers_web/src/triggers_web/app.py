@@ -31,25 +31,22 @@ from triggers_core.errors import (
     InvalidKwargs,
     InvalidName,
     InvalidTransition,
+    SessionClosed,
     StorageError,
     TaskNotFound,
     TriggersError,
 )
-from triggers_core.insight.diagnosis import (
-    Facts,
-    Finding,
-    explain,
-    note,
-    queued_for,
-    ran_for,
-    waits_of,
-)
+from triggers_core.insight.diagnosis import Facts, explain
 from triggers_core.insight.graph import graph_of
+from triggers_core.insight.notes import closed_at, note, queued_for, ran_for
 from triggers_core.insight.viewing import facts_of, manager_of, viewer_of
+from triggers_core.insight.wording import waits_of
 from triggers_core.plugins.in_use import Plugins, default_plugins
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.instance import Status
 from triggers_core.storage.base import Storage
-from triggers_web.acting import ACTIONS, Form, offered
+from triggers_web.acting import ACTIONS, ENDINGS, Form, endings, offered
+from triggers_web.findings import lines_of
 from triggers_web.guard import Guard, SafeHeaders, answered_hosts, read_form
 from triggers_web.layout import TooLarge
 from triggers_web.picture import Drawing, draw
@@ -67,6 +64,7 @@ _STATUS_OF: Mapping[type[TriggersError], int] = {
     TaskNotFound: HTTPStatus.NOT_FOUND,
     InvalidName: HTTPStatus.NOT_FOUND,
     InvalidTransition: HTTPStatus.CONFLICT,
+    SessionClosed: HTTPStatus.CONFLICT,
     InvalidKwargs: HTTPStatus.BAD_REQUEST,
     DispatchError: HTTPStatus.ACCEPTED,  # it is recorded, and recovery will send it
     StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -110,6 +108,7 @@ def create_app(
                 Route(f"/{action}", partial(pages.act, action), methods=["POST"])
                 for action in ACTIONS
             ),
+            *(Route(f"/{how}", partial(pages.end, how), methods=["POST"]) for how in ENDINGS),
         ]
     app = Starlette(
         routes=routes,
@@ -158,6 +157,7 @@ class _Session:
     uid: str
     manager_name: str
     counts: Mapping[Status, int]
+    closing: Closing | None
 
 
 class _Pages:
@@ -189,23 +189,7 @@ class _Pages:
         )
 
     def session(self, request: Request) -> Response:
-        session_uid = _asked(request, "uid")
-        facts = self._facts(session_uid)
-        status = _status(request)
-        shown = [each for each in facts.instances if status in {None, each.status}]
-        return self._page(
-            request,
-            "session.html",
-            is_live=True,
-            session_uid=session_uid,
-            manager_name=self._manager_name(session_uid),
-            drawing=_drawing(facts),
-            counts=Counter(each.status for each in facts.instances),
-            status=status,
-            instances=_slice(shown, request),
-            note=partial(note, now=facts.now),
-            waits=lambda instance: waits_of(instance, facts.config_of(instance)),
-        )
+        return self._session_page(request, _asked(request, "uid"), is_live=True)
 
     def task(self, request: Request) -> Response:
         session_uid, name = _asked(request, "session"), _asked(request, "name")
@@ -221,7 +205,7 @@ class _Pages:
             session_uid=session_uid,
             task=present or facts.config_of(own[-1]),
             is_retired=present is None,
-            why=_lines(explain(name, facts)),
+            why=lines_of(explain(name, facts)),
             instances=_slice(own, request),
             note=partial(note, now=facts.now),
             waits=lambda instance: waits_of(instance, facts.config_of(instance)),
@@ -271,6 +255,24 @@ class _Pages:
             link("instance", session=session_uid, name=shown), HTTPStatus.SEE_OTHER
         )
 
+    async def end(self, how: str, request: Request) -> Response:
+        """End the session, if the form's sender may, and show it."""
+        form = await read_form(request)
+        self._guard.check_may_act(request, form)
+        session_uid = form.get("session", "")
+        try:
+            await run_in_threadpool(self._ended, how, session_uid, form)
+        except InvalidKwargs as error:
+            return await run_in_threadpool(
+                self._session_page,
+                request,
+                session_uid,
+                problem=str(error),
+                typed=form,
+                code=HTTPStatus.BAD_REQUEST,
+            )
+        return RedirectResponse(link("session", uid=session_uid), HTTPStatus.SEE_OTHER)
+
     async def triggers_error(self, request: Request, error: Exception) -> Response:
         known = (code for kind, code in _STATUS_OF.items() if isinstance(error, kind))
         code = next(known, HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -288,6 +290,9 @@ class _Pages:
         manager = manager_of(self._plugins, self._storage, session_uid)
         return ACTIONS[action](manager, name, form).name
 
+    def _ended(self, how: str, session_uid: str, form: Form) -> None:
+        ENDINGS[how](manager_of(self._plugins, self._storage, session_uid), form)
+
     def _facts(self, session_uid: str) -> Facts:
         return facts_of(viewer_of(self._plugins, self._storage, session_uid))
 
@@ -298,7 +303,40 @@ class _Pages:
     def _counted(self, session_uid: str, manager_name: str) -> _Session:
         with self._storage.read(session_uid) as reader:
             counts = Counter(instance.status for instance in reader.instances())
-        return _Session(session_uid, manager_name, counts)
+            closing = reader.closing()
+        return _Session(session_uid, manager_name, counts, closing)
+
+    def _session_page(
+        self,
+        request: Request,
+        session_uid: str,
+        *,
+        problem: str = "",
+        typed: Form | None = None,
+        is_live: bool = False,
+        code: int = HTTPStatus.OK,
+    ) -> Response:
+        facts = self._facts(session_uid)
+        status = _status(request)
+        shown = [each for each in facts.instances if status in {None, each.status}]
+        return self._page(
+            request,
+            "session.html",
+            session_uid=session_uid,
+            manager_name=self._manager_name(session_uid),
+            over="" if facts.closing is None else closed_at(facts.closing, facts.now),
+            drawing=_drawing(facts),
+            counts=Counter(each.status for each in facts.instances),
+            status=status,
+            instances=_slice(shown, request),
+            note=partial(note, now=facts.now),
+            waits=lambda instance: waits_of(instance, facts.config_of(instance)),
+            problem=problem,
+            typed=typed,
+            offered=endings(facts) if self._guard.allows_actions else (),
+            is_live=is_live,
+            code=code,
+        )
 
     def _instance_page(
         self,
@@ -321,7 +359,7 @@ class _Pages:
             session_uid=session_uid,
             instance=found,
             clones=[each for each in facts.instances if each.parent == name],
-            why=_lines(explain(name, facts)),
+            why=lines_of(explain(name, facts)),
             queued=queued_for(found, facts.now),
             ran=ran_for(found, facts.now),
             received=self._storage.task_config(found).received(found.trigger_kwargs),
@@ -405,25 +443,3 @@ def _drawing(facts: Facts) -> Drawing | None:
         return draw(graph_of(facts.configuration, facts.instances, fired=facts.fired))
     except TooLarge:
         return None
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A finding in a list within lists: whether it opens one, and how many it ends."""
-
-    finding: Finding
-    opens: bool
-    closes: int
-
-
-def _lines(finding: Finding) -> list[_Line]:
-    """Return the findings in the order of reading; a chain of any length is no recursion."""
-    lines: list[_Line] = []
-    stack = [(finding, 0)]
-    while stack:
-        each, ends = stack.pop()
-        because = each.because
-        lines.append(_Line(each, bool(because), 0 if because else ends))
-        for index, child in reversed(list(enumerate(because, start=1))):
-            stack.append((child, ends + 1 if index == len(because) else 0))
-    return lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from triggers_core.insight.graph import Edge, Graph, Node
@@ -19,6 +19,8 @@ PADDING = 14.0
 LEAST_WIDTH = 64.0
 TASK_HEIGHT = 46.0
 TRIGGER_HEIGHT = 30.0
+JOINT_HEIGHT = 22.0
+JOINT_PADDING = 9.0
 BEND = 0.5
 """How far along its way an arrow has turned, from 0 for at once."""
 
@@ -34,10 +36,11 @@ class DrawnNode:
 
 @dataclass(frozen=True)
 class DrawnEdge:
-    """An edge, and its line as the ``d`` of an SVG path."""
+    """An edge, its line as the ``d`` of an SVG path, and what it says when it is pointed at."""
 
     edge: Edge
     path: str
+    title: str
 
 
 @dataclass(frozen=True)
@@ -49,24 +52,44 @@ class Drawing:
     nodes: Sequence[DrawnNode]
     edges: Sequence[DrawnEdge]
 
+    @property
+    def has_joints(self) -> bool:
+        """Whether there are conditions among it."""
+        return any(drawn.node.joint for drawn in self.nodes)
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether there are triggers among it that failures fire."""
+        return any(drawn.edge.kind == "onFailure" for drawn in self.edges)
+
 
 def draw(graph: Graph) -> Drawing:
     """Return the graph as a drawing. Raises TooLarge where there is too much of it."""
-    labels = {node.name: _short(node.name) for node in graph.nodes}
+    labels = {node.name: _short(node.joint or node.name) for node in graph.nodes}
     sizes = {node.name: _size(node, labels[node.name]) for node in graph.nodes}
     layout = lay_out(sizes, [(edge.source, edge.task) for edge in graph.edges])
+    joints = {node.name: node.joint for node in graph.nodes if node.joint}
     return Drawing(
         layout.width,
         layout.height,
         [DrawnNode(node, layout.boxes[node.name], labels[node.name]) for node in graph.nodes],
         [
-            DrawnEdge(edge, _loop(way) if edge.source == edge.task else _curve(way))
+            DrawnEdge(
+                edge, _loop(way) if edge.source == edge.task else _curve(way), _title(edge, joints)
+            )
             for edge, way in zip(graph.edges, layout.ways, strict=True)
         ],
     )
 
 
+def _title(edge: Edge, joints: Mapping[str, str]) -> str:
+    source, target = (joints.get(name, name) for name in (edge.source, edge.task))
+    return f"{target}: {edge.kind} {source}"
+
+
 def _size(node: Node, label: str) -> Size:
+    if node.joint:
+        return Size(_columns(label) * STATES_WIDTH + 2 * JOINT_PADDING, JOINT_HEIGHT)
     text = max(_columns(label) * NAME_WIDTH, len(node.states) * STATES_WIDTH)
     height = TASK_HEIGHT if node.is_task else TRIGGER_HEIGHT
     return Size(max(text + 2 * PADDING, LEAST_WIDTH), height)

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from triggers_core.insight.diagnosis import moment
+from triggers_core.insight.notes import moment
 from triggers_core.rules.instance import Status
 from triggers_web.guard import FORM_FIELD
 

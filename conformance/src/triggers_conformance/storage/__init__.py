@@ -12,7 +12,9 @@ from typing import ClassVar
 
 import pytest
 
+from triggers_conformance.storage.closing import Closings
 from triggers_conformance.storage.concurrency import Concurrency
+from triggers_conformance.storage.counting import Counting
 from triggers_conformance.storage.instances import Instances
 from triggers_conformance.storage.lost_work import LostWork
 from triggers_conformance.storage.naming import Naming
@@ -26,7 +28,17 @@ from triggers_core import Storage
 
 # Pytest runs the checks of the last one first.
 class StorageConformance(
-    Naming, LostWork, Concurrency, Triggers, Instances, Views, Rollback, Sessions, Opening
+    Counting,
+    Closings,
+    Naming,
+    LostWork,
+    Concurrency,
+    Triggers,
+    Instances,
+    Views,
+    Rollback,
+    Sessions,
+    Opening,
 ):
     """What every storage keeps. Three lines of an author's own tests run it::
 

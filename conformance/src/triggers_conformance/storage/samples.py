@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from triggers_core import Configuration, Status, TaskInstance
+from triggers_core import Closing, Configuration, Status, TaskInstance
 
 DEADLINE_SECONDS = 30.0
 """Within which another thread or process must be done; only a storage that hangs needs it."""
@@ -46,6 +46,7 @@ EVERY_FIELD = TaskInstance(
     attempt=2,
     parent="t_task#6",
     trigger_kwargs={"a": {"amount": 3, "tags": ["x"]}},
+    counts={"a": 3},
     waits_for=frozenset({"b"}),
     not_before=1_700_000_002.75,
     recover_at=1_700_000_003.125,
@@ -53,6 +54,8 @@ EVERY_FIELD = TaskInstance(
     metadata={"result": {"ok": True}, "logs": [{"level": "ERROR", "message": "…"}]},
 )
 """An instance in which no field has its default."""
+
+CLOSING = Closing("cancelled", 1_700_000_004.625, reason="The applicant's \N{SNOWMAN}", by="Zoë")
 
 JSON_VALUES = {
     "none": None,

@@ -10,6 +10,7 @@ import pytest
 
 from triggers_conformance.storage.elsewhere import Result
 from triggers_conformance.storage.samples import (
+    CLOSING,
     CONFIGURATION,
     EVERY_FIELD,
     MANAGER,
@@ -31,6 +32,7 @@ def all_seen(reader: SessionReader) -> dict[str, Any]:
     """Return all that the look-ups show of a session."""
     return {
         "manager_name": reader.manager_name(),
+        "closing": reader.closing(),
         "configuration": reader.configuration().digest,
         "instances": reader.instances(),
         "waiting_for": {name: reader.waiting_for(name) for name in ASKED},
@@ -44,6 +46,7 @@ def all_seen(reader: SessionReader) -> dict[str, Any]:
 
 EMPTY: dict[str, Any] = {
     "manager_name": None,
+    "closing": None,
     "configuration": Configuration().digest,
     "instances": [],
     "waiting_for": {name: [] for name in ASKED},
@@ -61,6 +64,7 @@ def write_everything(unit: UnitOfWork, session_uid: str = SESSION) -> None:
     unit.save(replace(RUNNING, session_uid=session_uid))
     unit.remember_trigger("a", {"n": 1}, at=0.0)
     unit.record_outcome("event", {"created": ["t_task#7"]})
+    unit.close_session(CLOSING)
 
 
 def read_session(

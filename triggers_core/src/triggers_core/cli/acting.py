@@ -1,4 +1,4 @@
-"""Commands that act on one session: fire a trigger, mend an instance."""
+"""Commands that act on one session: fire a trigger, mend an instance, end it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import typer
 
 from triggers_core.cli.options import (
     ByOption,
+    EndByOption,
+    EndReasonOption,
     InstanceArgument,
+    JsonOption,
     KwargsOption,
     ReasonOption,
     SessionArgument,
@@ -17,10 +20,13 @@ from triggers_core.cli.options import (
     manager_at,
     parsed,
 )
-from triggers_core.cli.terminal import fail, notices_shown
+from triggers_core.cli.terminal import fail, notices_shown, plain
 from triggers_core.engine.dispatch import select_runner
+from triggers_core.engine.outcome import ClosingOutcome
+from triggers_core.insight.notes import followed_by
 from triggers_core.manager import TriggerManager
 from triggers_core.rules import join
+from triggers_core.rules.conditions import Taken
 
 
 def fire(
@@ -59,7 +65,12 @@ def _check_can_start(manager: TriggerManager, trigger: str) -> None:
     configuration = manager.configuration()
     for task in configuration.tasks_with(trigger):
         instance = join.make(
-            manager.session_uid, task, configuration.digest, 0, {}, at=manager.storage.now()
+            manager.session_uid,
+            task,
+            configuration.digest,
+            0,
+            Taken({}, {}),
+            at=manager.storage.now(),
         )
         try:
             runner: Any = select_runner(manager, instance)
@@ -99,6 +110,9 @@ def replay(
         instance, parsed("--kwargs", kwargs), merge=merge, reason=reason, by=by
     )
     typer.echo(f"{instance} is replayed as {clone.name}")
+    followed = followed_by(manager.instance(instance))
+    if followed:
+        typer.echo(f"when it failed, {followed}: that stands")
 
 
 def skip(
@@ -178,3 +192,48 @@ def reconfigure(
     updated = manager.update_instance_configuration(instance)
     waits_for = ", ".join(sorted(updated.waits_for))
     typer.echo(f"{instance} is {updated.status}{waits_for and f', and waits for {waits_for}'}")
+
+
+def cancel(
+    context: typer.Context,
+    session: SessionArgument,
+    storage: StorageOption = None,
+    reason: EndReasonOption = None,
+    by: EndByOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End a session, whatever was still to come: what has not begun is given up. For good.
+
+    What runs is not stopped; it may ask, its end is recorded, and nothing follows from it.
+
+    Example: triggers cancel case-891 --reason 'the plans were withdrawn' --by Ada
+    """
+    manager = manager_at(context.obj, storage, session)
+    _print_end(session, manager.cancel(reason=reason, by=by), as_json=as_json)
+
+
+def close(
+    context: typer.Context,
+    session: SessionArgument,
+    storage: StorageOption = None,
+    reason: EndReasonOption = None,
+    by: EndByOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End a session that is done. Refused while anything is scheduled or runs. For good.
+
+    Example: triggers close case-891 --by Ada
+    """
+    manager = manager_at(context.obj, storage, session)
+    _print_end(session, manager.close(reason=reason, by=by), as_json=as_json)
+
+
+def _print_end(session: str, outcome: ClosingOutcome, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(outcome.to_dict(), indent=2))
+        return
+    was = "is" if outcome.is_change else "was before"
+    typer.echo(plain(f"{session} {was} {outcome.closing}"))
+    for what, names in (("abandoned", outcome.abandoned), ("still running", outcome.running)):
+        if names:
+            typer.echo(f"{what}: {', '.join(names)}")

@@ -9,7 +9,16 @@ import importlib_metadata
 import typer
 from typer.core import TyperGroup
 
-from triggers_core.cli.acting import abandon, fire, reconfigure, replay, resolve, skip
+from triggers_core.cli.acting import (
+    abandon,
+    cancel,
+    close,
+    fire,
+    reconfigure,
+    replay,
+    resolve,
+    skip,
+)
 from triggers_core.cli.configurations import check, graph
 from triggers_core.cli.configuring import configure
 from triggers_core.cli.installed import plugins_, runners
@@ -90,6 +99,8 @@ def build(plugins: Plugins | None = None) -> typer.Typer:
         abandon,
         resolve,
         reconfigure,
+        cancel,
+        close,
         recover,
         watch,
         gc,

@@ -156,6 +156,8 @@ def _is_chosen(storage: Storage, session_uid: str, match: str | None, named: set
         return False
     try:
         with storage.read(session_uid) as reader:
+            if reader.closing() is not None:
+                return False
             configuration, instances = reader.configuration(), reader.instances()
     except TriggersError:  # so that it is told with the others
         return True

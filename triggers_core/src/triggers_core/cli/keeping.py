@@ -99,6 +99,8 @@ def gc(
 
     A failed instance keeps its session, unless somebody has marked it as resolved.
 
+    A session that was cancelled or closed is over, whatever waited or has failed in it.
+
     Example: triggers gc --days 90 --dry-run
     """
     opened = (storage_at if dry_run else open_storage)(context.obj, storage)
@@ -106,6 +108,11 @@ def gc(
     def is_old(reader: SessionReader) -> bool:
         instances, fired_at = reader.instances(), reader.last_fired_at()
         before = opened.now() - days * SECONDS_A_DAY
+        closing = reader.closing()
+        if closing is not None:
+            return closing.at < before and all(
+                each.status not in ACTIVE and each.changed_at < before for each in instances
+            )
         if not instances and (fired_at is None or not waiting):
             return False
         return (fired_at or 0.0) < before and all(
@@ -140,7 +147,8 @@ def _delete_if(
     deleted the session, and this transaction has made it anew."""
     with storage.transaction(session_uid, manager_name) as unit:
         is_to_go = is_old(unit)
-        if is_to_go or not (unit.instances() or unit.configuration()):
+        is_new = not (unit.instances() or unit.configuration() or unit.closing())
+        if is_to_go or is_new:
             unit.delete()
     return is_to_go
 

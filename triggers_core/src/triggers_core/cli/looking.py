@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from contextlib import nullcontext
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.live import Live
@@ -25,11 +26,13 @@ from triggers_core.cli.terminal import (
     coloured_counts,
     instances_table,
     out,
+    plain,
     print_finding,
     stopped_by_signals,
 )
 from triggers_core.insight.diagnosis import explain
 from triggers_core.insight.viewing import facts_of
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.instance import ACTIVE, Status, TaskInstance
 from triggers_core.storage.base import Storage
 
@@ -52,35 +55,46 @@ def sessions(
     """
     found = _counted(storage_at(context.obj, storage), status, limit + 1)
     if as_json:
-        typer.echo(json.dumps([_session_as_json(*each) for each in found[:limit]], indent=2))
+        typer.echo(json.dumps([_session_as_json(each) for each in found[:limit]], indent=2))
         return
     table = Table(Column("session", overflow="fold"), "manager", "instances")
-    for session_uid, manager_name, instances in found[:limit]:
-        table.add_row(escape(session_uid), escape(manager_name), coloured_counts(instances))
+    for each in found[:limit]:
+        over = f" ({escape(plain(str(each.closing)))})" if each.closing is not None else ""
+        counts = f"{coloured_counts(each.instances)}{over}"
+        table.add_row(escape(each.uid), escape(each.manager_name), counts)
     if len(found) > limit:
         table.caption = f"the first {limit}; --limit shows more"
     out().print(table)
 
 
-def _counted(
-    storage: Storage, status: list[Status] | None, most: int
-) -> list[tuple[str, str, list[TaskInstance]]]:
-    found: list[tuple[str, str, list[TaskInstance]]] = []
+class _Session(NamedTuple):
+    """What is listed of one."""
+
+    uid: str
+    manager_name: str
+    instances: list[TaskInstance]
+    closing: Closing | None
+
+
+def _counted(storage: Storage, status: list[Status] | None, most: int) -> list[_Session]:
+    found: list[_Session] = []
     for session_uid, manager_name in storage.sessions():
         with storage.read(session_uid) as reader:
             if status and not reader.instances(statuses=status):
                 continue
-            found.append((session_uid, manager_name, reader.instances()))
+            found.append(_Session(session_uid, manager_name, reader.instances(), reader.closing()))
         if len(found) == most:
             break
     return found
 
 
-def _session_as_json(
-    session_uid: str, manager_name: str, instances: list[TaskInstance]
-) -> dict[str, Any]:
-    counts = Counter(instance.status.value for instance in instances)
-    return {"session": session_uid, "manager": manager_name, "instances": counts}
+def _session_as_json(session: _Session) -> dict[str, Any]:
+    return {
+        "session": session.uid,
+        "manager": session.manager_name,
+        "instances": Counter(instance.status.value for instance in session.instances),
+        "closing": None if session.closing is None else asdict(session.closing),
+    }
 
 
 def show(

@@ -85,6 +85,16 @@ ReasonOption = Annotated[
 ByOption = Annotated[
     str | None, typer.Option(envvar=BY_VARIABLE, help="Who does it: kept with the instance too.")
 ]
+EndReasonOption = Annotated[
+    str | None,
+    typer.Option(
+        "--reason", help="Why, in a line: it is kept with the session, and with what is abandoned."
+    ),
+]
+EndByOption = Annotated[
+    str | None,
+    typer.Option("--by", envvar=BY_VARIABLE, help="Who does it: kept with the session too."),
+]
 IntervalOption = Annotated[
     float, typer.Option(help="Seconds between two looks.", min=0.1, max=SECONDS_A_DAY)
 ]

@@ -22,15 +22,9 @@ from rich.tree import Tree
 
 from triggers_core.engine import notices
 from triggers_core.errors import DispatchError, TriggersError
-from triggers_core.insight.diagnosis import (
-    Finding,
-    moment,
-    note,
-    queued_for,
-    ran_for,
-    span,
-    waits_of,
-)
+from triggers_core.insight.diagnosis import Finding
+from triggers_core.insight.notes import closed_at, moment, note, queued_for, ran_for, span
+from triggers_core.insight.wording import waits_of
 from triggers_core.manager import TriggerManager
 from triggers_core.rules.instance import Status, TaskInstance, counted
 
@@ -125,7 +119,9 @@ def instances_table(manager: TriggerManager, instances: Sequence[TaskInstance]) 
     lengths = ("queued", "ran") if are_timed else ()
     table = Table("instance", "status", "waits for", "since (UTC)", *lengths, "attempt", "note")
     table.title_justify = table.caption_justify = "left"
-    table.title = f"session {escape(manager.session_uid)}"
+    closing = manager.closing()
+    over = "" if closing is None else f", {closed_at(closing, now)}"
+    table.title = escape(plain(f"session {manager.session_uid}{over}"))
     for instance in instances:
         table.add_row(
             escape(instance.name),

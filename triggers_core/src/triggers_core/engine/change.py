@@ -105,6 +105,8 @@ def _tell(session: Session, work: Work, settled: bool) -> None:
             observe("triggers_skipped", manager=session, task_instance=instance)
     for instance, clone in work.replayed:
         observe("triggers_replayed", manager=session, task_instance=instance, clone=clone)
+    if work.closed is not None:
+        observe("triggers_closed", manager=session, closing=work.closed)
     if settled:
         observe("triggers_settled", manager=session)
 

@@ -9,10 +9,11 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from triggers_core.engine.change import change
+from triggers_core.engine.effects import earlier
 from triggers_core.engine.notices import tell_of_unclaimed
 from triggers_core.engine.outcome import ConfigurationOutcome
 from triggers_core.engine.session import Session
-from triggers_core.engine.work import Work
+from triggers_core.engine.work import Work, check_open
 from triggers_core.errors import ConfigurationError, InvalidTransition, TaskNotFound
 from triggers_core.rules import join
 from triggers_core.rules.config import Configuration, NotesUnclaimed, TaskConfig
@@ -101,9 +102,13 @@ def update_configuration(session: Session, asked: Request) -> ConfigurationOutco
     """See :meth:`triggers_core.TriggerManager.update_configuration`."""
 
     def configure(work: Work) -> ConfigurationOutcome:
+        work.check_open()
         instances = _waiting(work.unit) if asked.concerns_instances else ()
         plan = _planned(session, asked, work.unit, instances, at=work.at)
+        newly_counted = plan.configuration.counted - work.unit.configuration().counted
         work.unit.configure(plan.configuration)
+        for trigger_name in sorted(newly_counted):
+            work.unit.log_latest(trigger_name)
         for before, after in plan.steps:
             work.save(after, before.status)
         return plan.outcome
@@ -114,6 +119,7 @@ def update_configuration(session: Session, asked: Request) -> ConfigurationOutco
 def preview(session: Session, asked: Request) -> ConfigurationOutcome:
     """Return what :func:`update_configuration` would do. Changes nothing."""
     with session.storage.read(session.session_uid) as reader:
+        check_open(session.session_uid, reader.closing())
         at = session.storage.now()
         return _planned(session, asked, reader, _waiting(reader), at=at).outcome
 
@@ -122,6 +128,7 @@ def update_instance(session: Session, name: str) -> TaskInstance:
     """See :meth:`triggers_core.TriggerManager.update_instance_configuration`."""
 
     def update(work: Work) -> TaskInstance:
+        work.check_open()
         found = work.find(name)
         if found.status is not Status.UNSTARTED:
             raise InvalidTransition(
@@ -172,6 +179,7 @@ def _outcome(
 ) -> ConfigurationOutcome:
     results = [result for _, result in steps]
     retired = tuple(name for name in before if name not in after)
+    gone = _fired_no_more(before, after)
     return ConfigurationOutcome(
         added=tuple(name for name in after if name not in before),
         replaced=tuple(name for name in after if name in before and after[name] != before[name]),
@@ -181,17 +189,25 @@ def _outcome(
         abandoned=_instances(each for each in results if each.status is Status.ABANDONED),
         kept=_instances(kept),
         stranded=tuple(
-            task.name for task in after.values() if not task.awaited.isdisjoint(retired)
+            task.name
+            for task in after.values()
+            if not task.may_start(lambda trigger_name: trigger_name not in gone)
         ),
     )
+
+
+def _fired_no_more(before: Configuration, after: Configuration) -> set[str]:
+    """Return the triggers that only the ends and failures of tasks fired which are taken out."""
+    ends = {*before, *before.failing}
+    return ends - {*after, *after.failing}
 
 
 def _taken_over(
     instance: TaskInstance, configuration: Configuration, reader: SessionReader, *, at: float
 ) -> TaskInstance:
     config = configuration[instance.task_name]
-    latest = reader.latest_kwargs(config.triggers - instance.trigger_kwargs.keys())
-    return join.take_over(instance, config, configuration.digest, latest, at=at)
+    before = earlier(reader, config, join.missing_to(instance, config))
+    return join.take_over(instance, config, configuration.digest, before, at=at)
 
 
 def _waiting(reader: SessionReader) -> list[TaskInstance]:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from triggers_core.engine.outcome import FireOutcome
 from triggers_core.engine.work import Work
-from triggers_core.errors import EventConflict
-from triggers_core.rules import join
-from triggers_core.rules.config import Configuration
+from triggers_core.errors import DamagedStore, EventConflict, InvalidKwargs
+from triggers_core.rules import conditions, join
+from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.kwargs import digest_of
+from triggers_core.storage.base import SessionReader
 
 _DIGEST = "kwargs_digest"
 """Of what was fired, beside the outcome that is recorded for an event."""
+
+_TOLD = ("type", "message")
+"""Of an error, what the trigger of a failure is told."""
+
+_logger = logging.getLogger(__name__)
 
 CheckedFiring = tuple[str, Mapping[str, Any], str | None]
 """Trigger name, kwargs and ``event_id``, as they were found to be right."""
@@ -32,10 +39,26 @@ def fire(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> Fi
 
     What becomes ready is dispatched in the order in which it is done here (F10): instances that
     existed, by task name and number, and then those that are made, as configured.
+
+    In a session that is closed nothing takes it: what ran to its end is recorded, no more.
+
+    Raises:
+        InvalidKwargs: the trigger is to bring a number (C12), and does not.
     """
+    if work.closing is not None:
+        return _recorded(work, trigger_name, trigger_kwargs)
+    waiting = work.unit.waiting_for(trigger_name)
+    configs = [work.task_config(each) for each in waiting]
+    configuration = work.unit.configuration()
+    conditional = [
+        config
+        for config in (*configs, *configuration.tasks_with(trigger_name))
+        if not config.is_plain
+    ]
+    is_logged = bool(conditional) and _logs(work, trigger_name, trigger_kwargs, conditional)
     taken = [
-        work.save(after, before.status)
-        for before, after in _takers(work, trigger_name, trigger_kwargs)
+        work.save(join.take(each, config, trigger_name, trigger_kwargs, at=work.at), each.status)
+        for each, config in zip(waiting, configs, strict=True)
     ]
     took = {instance.task_name for instance in taken}
     created = [
@@ -48,9 +71,16 @@ def fire(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> Fi
         taken=_names(taken),
         scheduled=_names(touched, Status.SCHEDULED),
         abandoned=_names(touched, Status.ABANDONED),
-        is_awaited=bool(touched or work.unit.configuration().tasks_with(trigger_name)),
+        is_awaited=bool(touched or configuration.tasks_with(trigger_name)),
     )
-    work.record(trigger_name, trigger_kwargs, outcome)
+    work.record(trigger_name, trigger_kwargs, outcome, is_logged=is_logged)
+    return outcome
+
+
+def _recorded(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> FireOutcome:
+    is_awaited = bool(work.unit.configuration().tasks_with(trigger_name))
+    outcome = FireOutcome(trigger_name, is_awaited=is_awaited)
+    work.record(trigger_name, trigger_kwargs, outcome, is_logged=False)
     return outcome
 
 
@@ -69,11 +99,53 @@ def skip(
     return skipped
 
 
+def fail(work: Work, instance: TaskInstance, error: Mapping[str, str]) -> TaskInstance:
+    """Mark the instance failed for good, and fire the trigger that its task has for that.
+
+    Args:
+        error: its type, message and traceback, for the metadata.
+
+    Raises:
+        InvalidTransition: the instance's status does not allow it.
+    """
+    failed = work.change_to(instance.with_metadata(error=error), Status.FAILED)
+    trigger_name = _on_failure(work, instance)
+    if trigger_name is None:
+        return failed
+    told = {"instance": instance.name, "attempt": instance.attempt}
+    try:
+        outcome = fire(work, trigger_name, {**told, **{key: error[key] for key in _TOLD}})
+    except InvalidKwargs as refused:  # some task takes it for one that brings a number
+        _logger.error(
+            "session %r: %s failed, and nothing followed: %s",
+            work.session_uid,
+            instance.name,
+            refused,
+        )
+        return failed
+    took = [*outcome.taken, *outcome.created]
+    failed = failed.with_metadata(followed={"trigger": trigger_name, "took": took})
+    work.keep(failed)
+    return failed
+
+
+def _on_failure(work: Work, instance: TaskInstance) -> str | None:
+    try:
+        return work.task_config(instance).on_failure
+    except DamagedStore:  # of which the instance may have failed
+        return None
+
+
 def _fire_once(
     work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any], event_id: str | None
 ) -> FireOutcome:
-    """Fire, unless the event has been recorded before (F6, F11)."""
+    """Fire, unless the event has been recorded before (F6, F11).
+
+    Raises:
+        SessionClosed: it has not, and the session is closed.
+    """
     if event_id is None:
+        work.check_open()
         return fire(work, trigger_name, trigger_kwargs)
     digest = digest_of(trigger_kwargs)
     recorded = work.unit.outcome(event_id)
@@ -83,6 +155,7 @@ def _fire_once(
         if first.trigger_name != trigger_name or recorded.get(_DIGEST, digest) != digest:
             raise _conflict(work.session_uid, event_id, first.trigger_name, trigger_name)
         return first
+    work.check_open()
     outcome = fire(work, trigger_name, trigger_kwargs)
     work.unit.record_outcome(event_id, {**outcome.to_dict(), _DIGEST: digest})
     return outcome
@@ -96,13 +169,34 @@ def _conflict(session_uid: str, event_id: str, first: str, second: str) -> Event
     )
 
 
-def _takers(
-    work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]
-) -> Iterator[tuple[TaskInstance, TaskInstance]]:
-    """Yield each instance that waits for the trigger, before and after it took it (F1)."""
-    for before in work.unit.waiting_for(trigger_name):
-        config = work.task_config(before)
-        yield before, join.take(before, config, trigger_name, trigger_kwargs, at=work.at)
+def earlier(
+    of: Work | SessionReader, config: TaskConfig, trigger_names: frozenset[str]
+) -> conditions.Taken:
+    """Return what an instance takes of what has fired in the session before (F3): of these triggers
+    the latest kwargs, and of those that its task counts all firings."""
+    if config.is_plain:
+        return conditions.Taken(of.latest_kwargs(trigger_names), {})
+    counts = {name: of.firing_count(name) for name in config.counted}
+    return conditions.Taken(
+        join.usable(config, of.latest_kwargs(trigger_names)),
+        {name: count for name, count in counts.items() if count},
+    )
+
+
+def _logs(
+    work: Work,
+    trigger_name: str,
+    trigger_kwargs: Mapping[str, Any],
+    concerned: Iterable[TaskConfig],
+) -> bool:
+    """Check the number that the trigger is to bring (C12), and log it if it is counted (C11);
+    return whether it is."""
+    for config in concerned:
+        config.check_numbers(trigger_name, trigger_kwargs)
+    is_counted = any(trigger_name in config.counted for config in concerned)
+    if is_counted:
+        work.unit.log_firing(trigger_name, trigger_kwargs, at=work.at)
+    return is_counted
 
 
 def _made(
@@ -115,14 +209,10 @@ def _made(
             continue
         number = work.next_number(config.name)
         if join.makes_instance(config, trigger_name, exists=number > 0):
-            earlier = work.latest_kwargs(config.triggers - {trigger_name})
+            before = earlier(work, config, config.triggers - {trigger_name})
+            taken = conditions.Taken({**before.kwargs, trigger_name: trigger_kwargs}, before.counts)
             yield join.make(
-                work.session_uid,
-                config,
-                configuration.digest,
-                number,
-                {**earlier, trigger_name: trigger_kwargs},
-                at=work.at,
+                work.session_uid, config, configuration.digest, number, taken, at=work.at
             )
 
 

@@ -13,11 +13,9 @@ from triggers_core.engine.effects import skip
 from triggers_core.engine.session import Session
 from triggers_core.engine.work import Work
 from triggers_core.errors import InvalidKwargs, InvalidTransition
-from triggers_core.rules.instance import Status, TaskInstance
+from triggers_core.rules.instance import NOT_BEGUN, Status, TaskInstance
 from triggers_core.rules.kwargs import encode_kwargs, from_json, merge_kwargs
 from triggers_core.rules.remarks import remark
-
-_NOT_BEGUN = frozenset({Status.UNSTARTED, Status.SCHEDULED})
 
 
 def replay_failed(
@@ -34,12 +32,18 @@ def replay_failed(
     why = remark(reason, by, f"instance {name}")
 
     def replay(work: Work) -> TaskInstance:
+        work.check_open()
         failed = _failed(work.find(name), "replayed")
         unknown = sorted(map(repr, replacement.keys() - failed.trigger_kwargs.keys()))
         if unknown:
             raise InvalidKwargs(
                 f"instance {name}: cannot replace the kwargs of {unknown[0]}, which it "
                 f"did not take; it took {', '.join(sorted(failed.trigger_kwargs))}"
+            )
+        for counted in sorted(replacement.keys() & failed.counts.keys()):
+            raise InvalidKwargs(
+                f"instance {name}: cannot replace the kwargs of {counted!r}, which it counts: it "
+                f"took them {failed.counts[counted]} times"
             )
         return work.replay(
             failed.with_remark(why),
@@ -67,6 +71,7 @@ def skip_failed(
     why = remark(reason, by, f"instance {name}")
 
     def give_up(work: Work) -> TaskInstance:
+        work.check_open()
         failed = _failed(work.find(name), "skipped")
         return skip(work, failed.with_remark(why), cascade=cascade, result=kwargs)
 
@@ -80,8 +85,9 @@ def abandon(session: Session, name: str, *, reason: str, by: str | None) -> Task
     why = remark(reason, by, f"instance {name}")
 
     def give_up(work: Work) -> TaskInstance:
+        work.check_open()
         found = work.find(name)
-        if found.status not in _NOT_BEGUN:
+        if found.status not in NOT_BEGUN:
             raise InvalidTransition(
                 f"instance {name} is {found.status}; only an unstarted or scheduled one can be "
                 "abandoned"

@@ -1,5 +1,5 @@
 """What a fire did, told to whoever fired and kept for its ``event_id``; and what a change of the
-configuration did."""
+configuration did, or the session's end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.names import shown
 from triggers_core.storage.row import damaged
 
@@ -66,8 +67,8 @@ class ConfigurationOutcome:
         abandoned: those of them whose ``unless`` is complete by that, and those of no task.
         kept: the unstarted instances that go on by directives which the configuration has not,
             or no longer, for their task.
-        stranded: the tasks that await the end of one that was taken out, and so wait for ever
-            unless somebody fires its trigger.
+        stranded: the tasks that await the end of one that was taken out, or its failure, and so
+            wait for ever unless somebody fires its trigger.
     """
 
     added: tuple[str, ...] = ()
@@ -87,3 +88,24 @@ class ConfigurationOutcome:
     def is_change(self) -> bool:
         """Whether anything is, or would be, other than before."""
         return any((self.added, self.replaced, self.retired, self.updated, self.abandoned))
+
+
+@dataclass(frozen=True)
+class ClosingOutcome:
+    """What cancelling or closing a session did.
+
+    Attributes:
+        closing: how, when, why and by whom it was closed: the first time, if it was before.
+        abandoned: the instances that had not begun, and do not any more.
+        running: those that a worker had begun, and that may finish; their cascades start nothing.
+        is_change: False where the session had been closed before, and nothing was changed.
+    """
+
+    closing: Closing
+    abandoned: tuple[str, ...] = ()
+    running: tuple[str, ...] = ()
+    is_change: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the outcome as JSON values."""
+        return asdict(self)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from triggers_core.engine.extensions import Extensions, default_extensions
 from triggers_core.errors import InstanceNotFound, InvalidStorage, PluginError
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import OPEN, Status, TaskInstance, split_instance_name
 from triggers_core.rules.names import check_name, shown
@@ -93,6 +94,11 @@ class Session:
     def unresolved_instances(self) -> list[TaskInstance]:
         """Return the instances that failed or logged a warning, and that nobody has resolved."""
         return [instance for instance in self.instances() if not instance.is_resolved]
+
+    def closing(self) -> Closing | None:
+        """Return how the session was cancelled or closed; None where it goes on."""
+        with self.storage.read(self.session_uid) as reader:
+            return reader.closing()
 
     def configuration(self) -> Configuration:
         """Return the session's present configuration."""

@@ -7,8 +7,9 @@ from typing import Any
 
 from triggers_core.engine.outcome import FireOutcome
 from triggers_core.engine.session import Session
-from triggers_core.errors import InstanceNotFound
+from triggers_core.errors import InstanceNotFound, SessionClosed
 from triggers_core.rules import join
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance, split_instance_name
 from triggers_core.storage.base import UnitOfWork
@@ -21,7 +22,7 @@ class Work:
         unit: what it reads and writes.
         session_uid: the session.
         at: when it happens, by the storage's clock: one time for all of it.
-        fired, changed, replayed: what observers are told of, in order.
+        fired, changed, replayed, closed: what observers are told of, in order.
         to_dispatch: what runners are given once it is committed.
     """
 
@@ -32,12 +33,28 @@ class Work:
         self.fired: list[tuple[str, Mapping[str, Any], FireOutcome]] = []
         self.changed: list[tuple[TaskInstance, Status | None]] = []
         self.replayed: list[tuple[TaskInstance, TaskInstance]] = []
+        self.closed: Closing | None = None
         self.to_dispatch: list[TaskInstance] = []
         self._storage = session.storage
         self._dispatch_timeout = session.dispatch_timeout
         # So that a batch asks for each, and writes each, once.
         self._next_numbers: dict[str, int] = {}
         self._latest_kwargs: dict[str, Mapping[str, Any]] = {}
+        self._logged: set[str] = set()
+
+    @property
+    def closing(self) -> Closing | None:
+        """How the session was cancelled or closed, if it was. Costs nothing to ask."""
+        return self.unit.closing()
+
+    def check_open(self) -> None:
+        """Raise SessionClosed if the session was cancelled or closed."""
+        check_open(self.session_uid, self.closing)
+
+    def close(self, closing: Closing) -> None:
+        """Keep that the session is over."""
+        self.unit.close_session(closing)
+        self.closed = closing
 
     def find(self, instance_name: str) -> TaskInstance:
         """Return the instance as it stands now. Raises InstanceNotFound."""
@@ -58,6 +75,11 @@ class Work:
             self._next_numbers[task_name] = self.unit.next_number(task_name)
         return self._next_numbers[task_name]
 
+    def firing_count(self, trigger_name: str) -> int:
+        """Return how many firings of a counted trigger the session has seen, those of now
+        included."""
+        return self.unit.firing_count(trigger_name)
+
     def latest_kwargs(self, trigger_names: frozenset[str]) -> dict[str, Mapping[str, Any]]:
         """Return the latest kwargs of those of the triggers that have fired."""
         fired_now = {
@@ -66,10 +88,19 @@ class Work:
         return {**self.unit.latest_kwargs(trigger_names - fired_now.keys()), **fired_now}
 
     def record(
-        self, trigger_name: str, trigger_kwargs: Mapping[str, Any], outcome: FireOutcome
+        self,
+        trigger_name: str,
+        trigger_kwargs: Mapping[str, Any],
+        outcome: FireOutcome,
+        *,
+        is_logged: bool,
     ) -> None:
         """Note what a trigger did, and its kwargs as its latest (F8)."""
         self._latest_kwargs[trigger_name] = trigger_kwargs
+        if is_logged:
+            self._logged.add(trigger_name)
+        else:
+            self._logged.discard(trigger_name)
         self.fired.append((trigger_name, trigger_kwargs, outcome))
 
     def save(self, instance: TaskInstance, old_status: Status | None) -> TaskInstance:
@@ -102,7 +133,8 @@ class Work:
         self.save(instance, instance.status)
 
     def replay(self, instance: TaskInstance, **clone: Any) -> TaskInstance:
-        """Mark the instance replayed and schedule its clone; return the clone.
+        """Mark the instance replayed and schedule its clone; return the clone. In a session that is
+        closed the clone is abandoned with it.
 
         Args:
             clone: what the clone differs in; see :func:`triggers_core.rules.join.clone`.
@@ -112,11 +144,24 @@ class Work:
         """
         replayed = self.change_to(instance, Status.REPLAYED)
         number = self.next_number(instance.task_name)
-        stand_in = self.save(join.clone(replayed, number, at=self.at, **clone), None)
+        stand_in = join.clone(replayed, number, at=self.at, **clone)
+        if self.closing is not None:
+            parting = stand_in.with_remark(self.closing.parting)
+            stand_in = parting.to(Status.ABANDONED, at=self.at)
+        stand_in = self.save(stand_in, None)
         self.replayed.append((replayed, stand_in))
         return stand_in
 
     def remember_triggers(self) -> None:
         """Keep the latest kwargs of the triggers that were fired (F8). The change's last act."""
-        for trigger_name, trigger_kwargs in self._latest_kwargs.items():
-            self.unit.remember_trigger(trigger_name, trigger_kwargs, at=self.at)
+        for name, kwargs in self._latest_kwargs.items():
+            self.unit.remember_trigger(name, kwargs, at=self.at, is_logged=name in self._logged)
+
+
+def check_open(session_uid: str, closing: Closing | None) -> None:
+    """Raise SessionClosed if the session was closed so."""
+    if closing is not None:
+        raise SessionClosed(
+            f"session {session_uid!r} was {closing}. It takes nothing any more, and nothing was "
+            "changed; what is to go on needs a session of its own"
+        )

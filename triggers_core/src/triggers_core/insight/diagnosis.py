@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
 
 from triggers_core.errors import TaskNotFound
+from triggers_core.insight.notes import closed_at, followed_by, moment, said_of, span
+from triggers_core.insight.wording import missing, open_entries, said, said_in_order, taken_by
+from triggers_core.rules import conditions
+from triggers_core.rules.closing import Closing
+from triggers_core.rules.conditions import Entry, Taken
 from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance, counted
 from triggers_core.rules.names import most_alike
-from triggers_core.rules.remarks import BY, REASON
+from triggers_core.rules.remarks import REASON
 
 MOST_INSTANCES = 10
 """Instances of one task that are told of one by one; the rest are counted."""
@@ -19,9 +23,6 @@ MOST_TASKS_DEEP = 50
 """Tasks that wait for one another, told of in a row; nobody reads further."""
 MOST_LOGS = 5
 """Kept log lines that are told of an instance; the latest ones."""
-
-_EXACT_SECONDS = 10.0
-"""What is shorter is told to a hundredth of a second."""
 
 _OPEN = (Status.FAILED, Status.RUNNING, Status.SCHEDULED, Status.UNSTARTED)
 """The statuses that ask for a person's attention, or that something is still to come of."""
@@ -49,6 +50,7 @@ class Facts:
         runner_of: returns the name of an instance's runner, or raises what keeps it from having
             one.
         now: seconds since the epoch, UTC, by the storage's clock.
+        closing: how the session was cancelled or closed, if it was.
     """
 
     configuration: Configuration
@@ -58,6 +60,7 @@ class Facts:
     config_of: Callable[[TaskInstance], TaskConfig]
     runner_of: Callable[[TaskInstance], str]
     now: float
+    closing: Closing | None = None
 
     def is_outdated(self, instance: TaskInstance) -> bool:
         """Return whether the instance's task has other directives by now than the instance."""
@@ -74,6 +77,14 @@ def explain(name: str, facts: Facts) -> Finding:
     Raises:
         TaskNotFound: the session has neither.
     """
+    found = _found(name, facts)
+    if facts.closing is None:
+        return found
+    over = Finding(f"the session was {closed_at(facts.closing, facts.now)}; nothing in it begins")
+    return replace(found, because=(over, *found.because))
+
+
+def _found(name: str, facts: Facts) -> Finding:
     explainer = _Explainer(facts, asked=name)
     for instance in facts.instances:
         if instance.name == name:
@@ -82,68 +93,6 @@ def explain(name: str, facts: Facts) -> Finding:
         return explainer.task(name)
     known = ", ".join(facts.configuration) or "none"
     raise TaskNotFound(f"the session has no task or instance {name!r}; its tasks are: {known}")
-
-
-@dataclass(frozen=True)
-class Waits:
-    """What has not fired for an instance yet: what it needs, and what would abandon it; sorted."""
-
-    awaited: tuple[str, ...]
-    unless: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """Return it as a line: ``documents; unless withdrawn``."""
-        awaited, unless = ", ".join(self.awaited), ", ".join(self.unless)
-        return "; ".join(filter(None, (awaited, unless and f"unless {unless}")))
-
-
-def waits_of(instance: TaskInstance, config: TaskConfig) -> Waits:
-    """Return what the instance waits for, by the configuration that it lives by."""
-    return Waits(
-        awaited=tuple(sorted(instance.waits_for & config.awaited)),
-        unless=tuple(sorted(instance.waits_for - config.awaited)),
-    )
-
-
-def note(instance: TaskInstance, now: float) -> str:
-    """Return what is remarkable about the instance, in a few words; "" for nothing.
-
-    Args:
-        now: seconds since the epoch, UTC, by the storage's clock.
-    """
-    return "; ".join(filter(None, (said_of(instance), _happened(instance, now))))
-
-
-def said_of(instance: TaskInstance) -> str:
-    """Return why, and by whom, the instance was mended: "by Ada: the fee was waived"; "" where
-    nobody said so."""
-    reason, by = instance.metadata.get(REASON), instance.metadata.get(BY)
-    if by is None:
-        return f"reason: {reason}" if reason else ""
-    return f"by {by}: {reason}" if reason else f"by {by}"
-
-
-def span(seconds: float) -> str:
-    """Return a span of time to the precision that a person cares for."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
-
-
-def queued_for(instance: TaskInstance, now: float) -> str:
-    """Return how long the instance was queued for a worker, or is so far; "" if it never was."""
-    return _lasted(instance.scheduled_at, instance.started_at or instance.ended_at, now)
-
-
-def ran_for(instance: TaskInstance, now: float) -> str:
-    """Return how long the instance ran, or runs so far; "" if it has not started."""
-    return _lasted(instance.started_at, instance.ended_at, now)
-
-
-def moment(at: float) -> str:
-    """Return a time as UTC, to the second, without saying so."""
-    return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
 
 
 class _Explainer:
@@ -185,14 +134,16 @@ class _Explainer:
         )
 
     def _not_begun(self, config: TaskConfig) -> Finding:
+        if self._facts.closing is not None:
+            return Finding(f"{config.name} had not begun when the session was closed")
         fired = config.triggers & set(self._facts.fired)
         if not fired:
             text = f"{config.name} has not begun: none of its triggers has fired"
-            return Finding(text, self._waits(config.awaited))
+            return Finding(text, self._waits_whole(config, frozenset()))
         return Finding(
             f"{config.name} has not begun: {_names(fired)} fired before the task was configured. "
             "The next of its triggers makes its first instance, which takes those too",
-            self._waits(config.awaited - fired),
+            self._waits_whole(config, fired),
         )
 
     def _state(self, instance: TaskInstance) -> str:
@@ -202,7 +153,7 @@ class _Explainer:
             f"since {moment(instance.changed_at)} UTC ({span(now - instance.changed_at)}){tries}"
         )
         if instance.status is Status.UNSTARTED:
-            return f"{name} waits {since}; it has taken {_names(instance.trigger_kwargs)}"
+            return f"{name} waits {since}; it has taken {_taken(instance)}"
         if instance.status is Status.SCHEDULED and instance.not_before > now:
             return (
                 f"{name} is delayed until {moment(instance.not_before)} UTC "
@@ -219,10 +170,12 @@ class _Explainer:
     def _end(self, instance: TaskInstance, tries: str) -> str:
         name, since = instance.name, self._facts.now - instance.changed_at
         ended = f"{moment(instance.changed_at)} UTC ({span(since)} ago){tries}"
+        if self._is_abandoned_with_all(instance):
+            return f"{name} was abandoned with the session at {ended}"
         if instance.status is Status.ABANDONED and REASON in instance.metadata:
             return f"{name} was abandoned by hand at {ended}"
         if instance.status is Status.ABANDONED:
-            unless = _names(self._facts.config_of(instance).unless)
+            unless = said_in_order(_sorted(self._facts.config_of(instance).unless))
             return f"{name} was abandoned at {ended}: {unless} fired first, and it never runs"
         error = instance.metadata.get("error")
         reason = f": {error['type']}: {error['message']}" if error else ""
@@ -232,7 +185,8 @@ class _Explainer:
     def _because(self, instance: TaskInstance) -> Iterable[Finding]:
         if instance.status is Status.UNSTARTED:
             config = self._facts.config_of(instance)
-            waits = self._waits(instance.waits_for & config.awaited)
+            taken = taken_by(instance)
+            waits = [self._waits_for(entry, taken) for entry in _in_order(config, taken)]
             return (*waits, *map(Finding, self._other_ways(instance)))
         if instance.status is Status.SCHEDULED:
             unclaimed = self._why_not_claimed(instance)
@@ -285,18 +239,23 @@ class _Explainer:
         left = (instance.recover_at or 0.0) - self._facts.now
         if left > 0:
             yield f"its worker is alive: the lease was renewed, and holds for {span(left)}"
+            if self._facts.closing is not None:
+                yield "it may end as it likes: context.is_cancelled() tells it when it asks"
             return
         yield f"the worker gave no sign of life until its lease ran out, {span(-left)} ago"
-        then = (
-            "starts it again" if instance.reruns_left else "records it as failed, without a rerun"
-        )
+        is_rerun = instance.reruns_left and self._facts.closing is None
+        then = "starts it again" if is_rerun else "records it as failed, without a rerun"
         yield f"recovery {then}: does `triggers recover` run?"
 
     def _after_the_end(self, instance: TaskInstance) -> Iterator[Finding]:
         where = _where(instance)
+        if followed := followed_by(instance):
+            yield Finding(f"when it failed, {followed}{self._states_of_takers(instance)}")
         if instance.status is Status.FAILED:
             if instance.metadata.get("logs_resolved"):
                 yield Finding("somebody has marked this as resolved")
+            if self._facts.closing is not None:
+                return
             yield Finding(f"to run it again, once mended: {_command('replay', *where)}")
             skipped = _command("skip", *where, options="--result '{}'")
             yield Finding(f"to go on without it: {skipped}")
@@ -305,19 +264,57 @@ class _Explainer:
             for clone in clones:
                 if clone.task_name == instance.task_name:
                     yield Finding(f"{clone.name} stands in for it, and is {clone.status}")
-        elif _ended_by_hand(instance) and self._facts.configuration.tasks_with(instance.task_name):
+        elif self._holds_others_up(instance):
             fired = _command("fire", instance.session_uid, instance.task_name)
             yield Finding(
                 f"it was {instance.status} without a cascade: what waits for it needs {fired}"
             )
 
-    def _waits(self, trigger_names: Iterable[str]) -> tuple[Finding, ...]:
+    def _waits_whole(self, config: TaskConfig, fired: Collection[str]) -> tuple[Finding, ...]:
+        """Return what a task waits for that has no instance, but for the triggers that have fired:
+        how often, and with which numbers, is for its first instance to see."""
+        taken = Taken({name: {} for name in fired}, {})
         return tuple(
-            Finding(f"waits for {name!r}, the end of a task", (self._further(name),))
-            if name in self.tasks
-            else Finding(f"waits for {name!r}, which has not fired{self._but_alike(name)}")
-            for name in sorted(trigger_names)
+            self._waits_for(entry, taken)
+            if isinstance(entry, str)
+            else Finding(f"waits for {said(entry)}", self._ends_within(entry, taken))
+            for entry in _in_order(config, taken)
         )
+
+    def _waits_for(self, entry: Entry, taken: Taken) -> Finding:
+        if not isinstance(entry, str):
+            verb = "has" if missing(entry, taken)[0].isdigit() else "waits for"
+            return Finding(f"{verb} {missing(entry, taken)}", self._ends_within(entry, taken))
+        if entry in self.tasks:
+            return Finding(f"waits for {entry!r}, the end of a task", (self._further(entry),))
+        if entry in self._facts.configuration.failing:
+            return self._waits_for_failure(entry)
+        return Finding(f"waits for {entry!r}, which has not fired{self._but_alike(entry)}")
+
+    def _waits_for_failure(self, trigger_name: str) -> Finding:
+        tasks = self._facts.configuration.failing[trigger_name]
+        fails = f"{' or '.join(tasks)} fails for good"
+        return Finding(
+            f"waits for {trigger_name!r}, which is fired when {fails}",
+            tuple(self._further(name) for name in tasks),
+        )
+
+    def _states_of_takers(self, instance: TaskInstance) -> str:
+        took = instance.metadata["followed"]["took"]
+        takers = [each for each in self._facts.instances if each.name in took]
+        return "".join(f"; {each.name} is {each.status}" for each in takers)
+
+    def _ends_within(self, entry: Entry, taken: Taken) -> tuple[Finding, ...]:
+        """Return how the tasks stand whose ends a condition is missing, and what is misspelt."""
+        found: list[Finding] = []
+        for name in dict.fromkeys(conditions.names([entry])):
+            if name in taken.kwargs and name not in taken.counts:
+                continue
+            if name in self.tasks:
+                found.append(self._further(name))
+            elif name not in taken.kwargs and (alike := self._but_alike(name)):
+                found.append(Finding(f"{name!r} has not fired{alike}"))
+        return tuple(found)
 
     def _but_alike(self, name: str) -> str:
         alike = most_alike(name, self._facts.unawaited)
@@ -338,27 +335,18 @@ class _Explainer:
         found = (each for each in self._facts.instances if each.name == instance.parent)
         return next(found, None)
 
+    def _holds_others_up(self, instance: TaskInstance) -> bool:
+        """Return whether it was given up, and somebody waits for what does not follow from it."""
+        waiters = self._facts.configuration.tasks_with(instance.task_name)
+        return bool(waiters) and self._facts.closing is None and _ended_by_hand(instance)
+
+    def _is_abandoned_with_all(self, instance: TaskInstance) -> bool:
+        closing = self._facts.closing
+        is_abandoned = instance.status is Status.ABANDONED
+        return is_abandoned and closing is not None and instance.changed_at >= closing.at
+
     def _is_lost(self, instance: TaskInstance) -> bool:
         return instance.recover_at is not None and instance.recover_at <= self._facts.now
-
-
-def _lasted(start: float | None, end: float | None, now: float) -> str:
-    if start is None:
-        return ""
-    seconds = (now if end is None else end) - start
-    return f"{max(seconds, 0):.2f} s" if seconds < _EXACT_SECONDS else span(seconds)
-
-
-def _happened(instance: TaskInstance, now: float) -> str:
-    error = instance.metadata.get("error")
-    if error:
-        return _first_line(f"{error['type']}: {error['message']}")
-    if instance.status is Status.SCHEDULED and instance.not_before > now:
-        return f"delayed for another {span(instance.not_before - now)}"
-    if instance.recover_at is not None and instance.recover_at <= now:
-        return "claimed by no worker" if instance.status is Status.SCHEDULED else "worker lost"
-    logs = instance.metadata.get("logs")
-    return _first_line(f"{logs[-1]['level']}: {logs[-1]['message']}") if logs else ""
 
 
 def _ended_by_hand(instance: TaskInstance) -> bool:
@@ -391,8 +379,18 @@ def _logs(instance: TaskInstance) -> Iterator[Finding]:
         yield Finding(f"it logged {log['level']}: {log['message']}")
 
 
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]
+def _in_order(config: TaskConfig, taken: Taken) -> list[Entry]:
+    """Return what an instance waits for: names by the alphabet, then conditions as written."""
+    return _sorted(open_entries(config, taken))
+
+
+def _sorted(entries: Iterable[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda entry: (0, entry) if isinstance(entry, str) else (1, ""))
+
+
+def _taken(instance: TaskInstance) -> str:
+    times = {name: f"{name} ({count} times)" for name, count in instance.counts.items()}
+    return _names(times.get(name, name) for name in instance.trigger_kwargs)
 
 
 def _names(names: Iterable[str]) -> str:

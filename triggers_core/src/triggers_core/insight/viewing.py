@@ -67,8 +67,9 @@ def facts_of(manager: TriggerManager) -> Facts:
 
     with manager.storage.read(manager.session_uid) as reader:
         configuration, instances = reader.configuration(), reader.instances()
+        closing = reader.closing()
         names = {name for task in configuration.values() for name in task.triggers}
-        fired = reader.latest_kwargs(names).keys()
+        fired = reader.latest_kwargs(names | configuration.failing.keys()).keys()
         unawaited = [name for name in reader.fired_triggers() if name not in names]
     return Facts(
         configuration=configuration,
@@ -78,6 +79,7 @@ def facts_of(manager: TriggerManager) -> Facts:
         config_of=manager.task_config,
         runner_of=runner_of,
         now=manager.storage.now(),
+        closing=closing,
     )
 
 

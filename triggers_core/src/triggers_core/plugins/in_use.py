@@ -45,6 +45,7 @@ OBSERVERS = (
     "triggers_status_changed",
     "triggers_replayed",
     "triggers_skipped",
+    "triggers_closed",
     "triggers_settled",
 )
 

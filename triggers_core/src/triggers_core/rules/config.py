@@ -1,4 +1,4 @@
-"""A configuration: which tasks there are and what each waits for (rules C1 to C9).
+"""A configuration: which tasks there are and what each waits for (rules C1 to C12).
 
 Parsing checks everything before a :class:`Configuration` exists, so whoever holds one holds a
 valid one.
@@ -7,16 +7,19 @@ valid one.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from triggers_core.errors import ConfigurationError, InvalidKwargs, InvalidName
+from triggers_core.rules import conditions
+from triggers_core.rules.conditions import Entry, Number
+from triggers_core.rules.entries import read_entries, written
 from triggers_core.rules.kwargs import encode_json, from_json, merge_kwargs, to_json
 from triggers_core.rules.names import check_name, did_you_mean, shown
 
-DIRECTIVES = ("after", "run", "andEvery", "unless", "withParams", "using")
+DIRECTIVES = ("after", "run", "andEvery", "unless", "withParams", "using", "onFailure")
 
 OWN_PREFIX = "x-"
 """Begins the directives of an application, which no plugin need claim."""
@@ -71,42 +74,84 @@ class TaskConfig:
 
     Attributes:
         name: the task's name; as a trigger, the name of its cascade.
-        after: the triggers that must all fire, in the order written; none if ``and_every`` alone
-            starts the task.
+        after: what must all hold, in the order written: names of triggers, and conditions; none
+            if ``and_every`` alone starts the task.
         run: the dotted name (or Celery task name) of what to run.
         and_every: the trigger each further firing of which makes a further instance, or None.
-        unless: the triggers that, all fired, abandon an instance not yet scheduled.
+        unless: what, all of it holding, abandons an instance not yet scheduled.
         with_params: trigger name (or any other key) → default kwargs.
         using: the runner's name, or None for the manager's choice.
+        on_failure: the trigger that fires when an instance has failed for good, or None.
         extras: the directives that the core does not know, as written.
     """
 
     name: str
-    after: tuple[str, ...]
+    after: tuple[Entry, ...]
     run: str
     and_every: str | None = None
-    unless: tuple[str, ...] = ()
+    unless: tuple[Entry, ...] = ()
     with_params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     using: str | None = None
+    on_failure: str | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def awaited(self) -> frozenset[str]:
-        """The triggers that an instance needs before it runs."""
-        return frozenset(self.after) | ({self.and_every} if self.and_every else frozenset())
+        """The triggers that ``after`` and ``andEvery`` name: each of them is needed before an
+        instance runs, but for what conditions leave open."""
+        named = frozenset(conditions.names(self.after))
+        return named | {self.and_every} if self.and_every else named
 
     @cached_property
     def triggers(self) -> frozenset[str]:
         """The triggers that an instance takes: awaited and ``unless``."""
-        return self.awaited | frozenset(self.unless)
+        return self.awaited | frozenset(conditions.names(self.unless))
+
+    @cached_property
+    def ignored(self) -> frozenset[str]:
+        """The triggers that an instance takes, and its task does not get: those of ``unless``."""
+        return self.triggers - self.awaited
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether it waits for a list of triggers, and has no condition."""
+        return all(isinstance(entry, str) for entry in (*self.after, *self.unless))
+
+    @cached_property
+    def counted(self) -> frozenset[str]:
+        """The triggers that an instance takes again each time (C11)."""
+        return frozenset(each.trigger for each in conditions.eaches((*self.after, *self.unless)))
+
+    @cached_property
+    def numbers(self) -> tuple[Number, ...]:
+        """The numbers that triggers bring (C12)."""
+        found = (each.times for each in conditions.eaches((*self.after, *self.unless)))
+        return tuple(times for times in found if isinstance(times, Number))
+
+    def may_start(self, may_fire: Callable[[str], bool]) -> bool:
+        """Return whether an instance may become ready where only some triggers may ever fire."""
+        has_every = self.and_every is None or may_fire(self.and_every)
+        return has_every and all(conditions.can_hold(entry, may_fire) for entry in self.after)
+
+    def check_numbers(self, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> None:
+        """Raise InvalidKwargs if the trigger is to bring a number, and these kwargs have none."""
+        for number in self.numbers:
+            if number.trigger == trigger_name:
+                conditions.check_number(number, trigger_kwargs, self.name)
 
     def received(self, taken: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         """Return the kwargs that the task gets of what its instance took (C5), merged over the
         defaults. What would have abandoned it is none of its business; what it took by an earlier
         configuration is."""
-        ignored = self.triggers - self.awaited
-        fired = {name: kwargs for name, kwargs in taken.items() if name not in ignored}
+        fired = {name: kwargs for name, kwargs in taken.items() if name not in self.ignored}
         return merge_kwargs(self.with_params, fired)
+
+    def received_each(
+        self, trigger_name: str, firings: Iterable[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Return the kwargs that the task gets of each firing of a counted trigger, in order."""
+        defaults = self.with_params.get(trigger_name, {})
+        return [merge_kwargs(defaults, kwargs) for kwargs in firings]
 
     @classmethod
     def parse(
@@ -132,40 +177,47 @@ class TaskConfig:
         }
         if "run" not in directives:
             raise ConfigurationError(f"task {name!r}: the directive 'run' is missing")
-        after = _trigger_names(name, "after", directives.get("after", ()))
+        after = read_entries(name, "after", directives.get("after", ()))
+        unless = read_entries(name, "unless", directives.get("unless", ()))
         and_every = _optional_name(name, "andEvery", "trigger", directives)
         if not after and and_every is None:
             raise ConfigurationError(
                 f"task {name!r}: it waits for nothing; name the triggers that must all fire in "
                 "'after', as a list, or in 'andEvery' the one each firing of which starts it"
             )
-        if name in after:
+        if any(name in conditions.certain(entry) for entry in after):
             raise ConfigurationError(
                 f"task {name!r}: 'after' names the task itself, so it could never start; "
                 "a task can follow itself only through 'andEvery'"
             )
+        if and_every is not None:
+            _check_counts_nothing(name, after, unless)
         return cls(
             name=name,
             after=after,
             run=_run_target(name, directives["run"]),
             and_every=and_every,
-            unless=_trigger_names(name, "unless", directives.get("unless", ())),
+            unless=unless,
             with_params=_params(name, directives.get("withParams", {})),
             using=_optional_name(name, "using", "runner", directives),
+            on_failure=_on_failure(name, directives),
             extras=extras,
         )
 
     def to_directives(self) -> dict[str, Any]:
         """Return the directives as they would be written: the inverse of :meth:`parse`."""
-        directives: dict[str, Any] = {"after": list(self.after), "run": self.run}
+        directives: dict[str, Any] = {"after": [written(entry) for entry in self.after]}
+        directives["run"] = self.run
         if self.and_every is not None:
             directives["andEvery"] = self.and_every
         if self.unless:
-            directives["unless"] = list(self.unless)
+            directives["unless"] = [written(entry) for entry in self.unless]
         if self.with_params:
             directives["withParams"] = self.with_params
         if self.using is not None:
             directives["using"] = self.using
+        if self.on_failure is not None:
+            directives["onFailure"] = self.on_failure
         return {**directives, **self.extras}
 
 
@@ -223,6 +275,20 @@ class Configuration(Mapping[str, TaskConfig]):
         """Return a configuration without the tasks of these names, of which it need have none."""
         return Configuration({name: task for name, task in self.items() if name not in names})
 
+    @cached_property
+    def counted(self) -> frozenset[str]:
+        """The triggers that some task counts (C11)."""
+        return frozenset().union(*(task.counted for task in self._tasks.values()))
+
+    @cached_property
+    def failing(self) -> Mapping[str, tuple[str, ...]]:
+        """The triggers that failures fire → the tasks whose failures do, in the order written."""
+        found: dict[str, tuple[str, ...]] = {}
+        for task in self._tasks.values():
+            if task.on_failure is not None:
+                found[task.on_failure] = (*found.get(task.on_failure, ()), task.name)
+        return found
+
     def tasks_with(self, trigger_name: str) -> list[TaskConfig]:
         """Return the tasks whose awaited or ``unless`` set has the trigger."""
         return self._by_trigger.get(trigger_name, [])
@@ -260,27 +326,12 @@ def _check_task_name(name: Any) -> None:
         raise ConfigurationError(f"task {name!r}: '#' is kept for instance names; leave it out")
 
 
-def _trigger_names(task_name: str, directive: str, value: Any) -> tuple[str, ...]:
-    where = f"task {task_name!r}, directive {directive!r}"
-    if isinstance(value, str):
+def _check_counts_nothing(task_name: str, *directives: tuple[Entry, ...]) -> None:
+    for each in conditions.eaches(entry for entries in directives for entry in entries):
         raise ConfigurationError(
-            f"{where}: expected a list of trigger names, not the bare string {shown(value)}; "
-            f"write [{shown(value)}]"
+            f"task {task_name!r}, directive 'andEvery': it makes several instances, and which of "
+            f"them would take each {each.trigger!r} is not said; leave out 'andEvery' or 'each'"
         )
-    if value is None:
-        return ()
-    if not isinstance(value, (list, tuple, set, frozenset)):
-        raise ConfigurationError(f"{where}: expected a list of trigger names, not {shown(value)}")
-    for name in value:
-        _check_name_in(where, name, "trigger")
-    if isinstance(value, (set, frozenset)):  # has no order, and a configuration's digest has one
-        return tuple(sorted(value))
-    seen: set[str] = set()
-    for name in value:
-        if name in seen:
-            raise ConfigurationError(f"{where}: {name!r} is listed twice")
-        seen.add(name)
-    return tuple(value)
 
 
 def _optional_name(
@@ -293,6 +344,16 @@ def _optional_name(
     if isinstance(value, (list, tuple)):
         raise ConfigurationError(f"{where}: expected one {kind} name, not a list: {shown(value)}")
     return _check_name_in(where, value, kind)
+
+
+def _on_failure(task_name: str, directives: Mapping[str, Any]) -> str | None:
+    trigger_name = _optional_name(task_name, "onFailure", "trigger", directives)
+    if trigger_name == task_name:
+        raise ConfigurationError(
+            f"task {task_name!r}, directive 'onFailure': names the task itself, whose trigger says "
+            "that it has finished; give the trigger of its failure another name"
+        )
+    return trigger_name
 
 
 def _run_target(task_name: str, value: Any) -> str:

@@ -40,6 +40,9 @@ _INSTANCE_NAME = re.compile("(.+)#(0|[1-9][0-9]{0,14})")
 ACTIVE = frozenset({Status.SCHEDULED, Status.RUNNING})
 """The statuses of an instance that a runner has, or should have."""
 
+NOT_BEGUN = frozenset({Status.UNSTARTED, Status.SCHEDULED})
+"""The statuses of an instance that can still be abandoned."""
+
 OPEN = ACTIVE | {Status.UNSTARTED}
 """The statuses of an instance that is not over."""
 
@@ -79,9 +82,11 @@ class TaskInstance:
         status: where it stands.
         attempt: 1 for the first try; a retry's clone has one more.
         parent: the name of the instance that this one replays, or None.
-        trigger_kwargs: trigger name → the kwargs that it took when that trigger fired.
-        waits_for: the awaited and ``unless`` triggers that have not fired for it yet; empty
-            once it is no longer unstarted.
+        trigger_kwargs: trigger name → the kwargs that it took when that trigger fired; of a counted
+            one, the latest.
+        counts: counted trigger → how often it took it.
+        waits_for: the awaited and ``unless`` triggers that it still takes: those that have not
+            fired for it yet, and those that it counts; empty once it is no longer unstarted.
         not_before: no runner starts it before this time; 0 for at once.
         created_at: when it was made.
         changed_at: when its status last changed.
@@ -90,6 +95,7 @@ class TaskInstance:
             every other status.
         reruns_left: how often it may be started again if its worker is lost; set by the claim.
         metadata: what happened to it: ``result``, ``error`` (type, message, traceback),
+            ``followed``, the ``trigger`` of its failure and which instances ``took`` it,
             ``logs`` and ``logs_resolved``; ``reason`` and ``by``, why and by whom it was last
             mended (replayed, skipped, abandoned, marked as resolved), where somebody said so;
             and ``times``, which the properties below read.
@@ -105,6 +111,7 @@ class TaskInstance:
     attempt: int = 1
     parent: str | None = None
     trigger_kwargs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
     waits_for: frozenset[str] = frozenset()
     not_before: float = 0.0
     recover_at: float | None = None

@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from triggers_core.errors import StorageError
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.names import check_name
 from triggers_core.storage.row import UNREADABLE, damaged, decode_instance, text_of
 
 DEFAULT_ALIAS = "default"
-SCHEMA_VERSION = 1
-"""Of the tables and of the rows in them; a store records it and refuses a newer one."""
+SCHEMA_VERSION = 2
+"""Of the tables and of the rows in them. A store records it; an older one is upgraded when it is
+opened, a newer one refused."""
 
 
 class SessionReader(ABC):
@@ -34,6 +36,11 @@ class SessionReader(ABC):
     @abstractmethod
     def manager_name(self) -> str | None:
         """Return the name of the manager that made the session; None where there is none."""
+
+    @abstractmethod
+    def closing(self) -> Closing | None:
+        """Return how the session was cancelled or closed; None where it goes on. It is read with
+        what opens the session: asking for it costs nothing."""
 
     @abstractmethod
     def configuration(self) -> Configuration:
@@ -65,6 +72,15 @@ class SessionReader(ABC):
     def latest_kwargs(self, trigger_names: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Return the latest kwargs of those of the triggers that have fired."""
 
+    @abstractmethod
+    def firing_count(self, trigger_name: str) -> int:
+        """Return how many firings of a counted trigger the session has seen: those that are logged,
+        and the latest, should it not be. Cost: the same for any number."""
+
+    @abstractmethod
+    def firings(self, trigger_name: str, count: int) -> list[dict[str, Any]]:
+        """Return the kwargs of the first firings that are logged, so many, in their order."""
+
     def fired_triggers(self) -> list[str]:
         """Return the names of all triggers that have fired, in any order; none where the storage
         does not offer to look them up. No fire uses it: it is for people who misspelt one."""
@@ -92,14 +108,39 @@ class UnitOfWork(SessionReader):
         """Make it the session's current configuration."""
 
     @abstractmethod
+    def close_session(self, closing: Closing) -> None:
+        """Keep that the session is over, and how."""
+
+    @abstractmethod
     def save(self, instance: TaskInstance) -> None:
         """Insert the instance, or replace the row of the same task and number."""
 
     @abstractmethod
     def remember_trigger(
+        self,
+        trigger_name: str,
+        trigger_kwargs: Mapping[str, Any],
+        *,
+        at: float,
+        is_logged: bool = False,
+    ) -> None:
+        """Keep the kwargs as the trigger's latest (F8).
+
+        Args:
+            is_logged: :meth:`log_firing` keeps this firing too.
+        """
+
+    @abstractmethod
+    def log_firing(
         self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
     ) -> None:
-        """Keep the kwargs as the trigger's latest (F8)."""
+        """Append a firing of a counted trigger to those that are logged (C11): a row of its own,
+        at a cost that is the same however many there are."""
+
+    @abstractmethod
+    def log_latest(self, trigger_name: str) -> None:
+        """Append the latest kwargs that are remembered of the trigger to its log, if it has fired
+        and that firing is not logged."""
 
     @abstractmethod
     def delete(self) -> None:

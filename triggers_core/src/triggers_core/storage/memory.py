@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from triggers_core.errors import InvalidStorage
 from triggers_core.forks import call_at_fork
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import ACTIVE, Status, TaskInstance
 from triggers_core.rules.kwargs import from_json, to_json
@@ -28,6 +29,14 @@ Key = tuple[str, int]
 """(task name, number)"""
 
 
+class _Latest(NamedTuple):
+    """A trigger's latest firing; its kwargs as text."""
+
+    kwargs: str
+    at: float
+    is_logged: bool
+
+
 class _Row(NamedTuple):
     """An instance as text, so that what is read shares nothing with what is kept."""
 
@@ -41,12 +50,14 @@ class _Session:
     """What is committed. ``waiting`` and ``active`` follow from ``rows``."""
 
     manager_name: str
+    closing: Closing | None = None
     configuration: Configuration = field(default_factory=Configuration)
     rows: dict[Key, _Row] = field(default_factory=dict)
     next_numbers: dict[str, int] = field(default_factory=dict)
     waiting: dict[str, set[Key]] = field(default_factory=dict)
     active: set[Key] = field(default_factory=set)
-    latest: dict[str, tuple[str, float]] = field(default_factory=dict)
+    latest: dict[str, _Latest] = field(default_factory=dict)
+    firings: dict[str, list[str]] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
     readers: int = 0
 
@@ -58,6 +69,7 @@ class _Session:
             waiting={name: set(keys) for name, keys in self.waiting.items()},
             active=set(self.active),
             latest=dict(self.latest),
+            firings={name: list(logged) for name, logged in self.firings.items()},
             outcomes=dict(self.outcomes),
             readers=0,
         )
@@ -189,14 +201,18 @@ class _MemoryReader(SessionReader):
     def __init__(self, session_uid: str, session: _Session) -> None:
         self._uid = session_uid
         self._session = session
+        self._closing = session.closing
         self._configuration = session.configuration
         self._rows: Mapping[Key, _Row] = session.rows
         self._next_numbers: Mapping[str, int] = session.next_numbers
-        self._latest: Mapping[str, tuple[str, float]] = session.latest
+        self._latest: Mapping[str, _Latest] = session.latest
         self._outcomes: Mapping[str, str] = session.outcomes
 
     def manager_name(self) -> str | None:
         return self._session.manager_name or None
+
+    def closing(self) -> Closing | None:
+        return self._closing
 
     def configuration(self) -> Configuration:
         return self._configuration
@@ -223,13 +239,19 @@ class _MemoryReader(SessionReader):
 
     def latest_kwargs(self, trigger_names: Iterable[str]) -> dict[str, dict[str, Any]]:
         latest = self._latest
-        return {name: from_json(latest[name][0]) for name in trigger_names if name in latest}
+        return {name: from_json(latest[name].kwargs) for name in trigger_names if name in latest}
+
+    def firing_count(self, trigger_name: str) -> int:
+        return self._logged_count(trigger_name) + self._is_latest_unlogged(trigger_name)
+
+    def firings(self, trigger_name: str, count: int) -> list[dict[str, Any]]:
+        return [from_json(text) for text in self._logged(trigger_name)[:count]]
 
     def fired_triggers(self) -> list[str]:
         return list(self._latest)
 
     def last_fired_at(self) -> float | None:
-        return max((fired_at for _, fired_at in self._latest.values()), default=None)
+        return max((latest.at for latest in self._latest.values()), default=None)
 
     def outcome(self, event_id: str) -> dict[str, Any] | None:
         text = self._outcomes.get(event_id)
@@ -238,6 +260,16 @@ class _MemoryReader(SessionReader):
 
     def is_active(self) -> bool:
         return bool(self._session.active)
+
+    def _logged(self, trigger_name: str) -> list[str]:
+        return self._session.firings.get(trigger_name, [])
+
+    def _logged_count(self, trigger_name: str) -> int:
+        return len(self._logged(trigger_name))
+
+    def _is_latest_unlogged(self, trigger_name: str) -> bool:
+        latest = self._latest.get(trigger_name)
+        return latest is not None and not latest.is_logged
 
     def _decoded(self, keys: Iterable[Key]) -> list[TaskInstance]:
         return [decode_instance(self._uid, self._rows[key].values) for key in sorted(keys)]
@@ -255,6 +287,7 @@ class _MemoryWork(_MemoryReader, UnitOfWork):
         self._rows = ChainMap(self._saved, session.rows)
         self._next_numbers = self._new_numbers = ChainMap({}, session.next_numbers)
         self._latest = self._new_latest = ChainMap({}, session.latest)
+        self._new_firings: dict[str, list[str]] = {}
         self._outcomes = self._new_outcomes = ChainMap({}, session.outcomes)
 
     def waiting_for(self, trigger_name: str) -> list[TaskInstance]:
@@ -274,15 +307,41 @@ class _MemoryWork(_MemoryReader, UnitOfWork):
             self._bodies[digest] = configuration.to_json()
             self._new_digests.append(digest)
 
+    def close_session(self, closing: Closing) -> None:
+        self._closing = closing
+
     def save(self, instance: TaskInstance) -> None:
         task_name, number = instance.task_name, instance.number
         self._saved[(task_name, number)] = _row(instance)
         self._new_numbers[task_name] = max(number + 1, self.next_number(task_name))
 
     def remember_trigger(
+        self,
+        trigger_name: str,
+        trigger_kwargs: Mapping[str, Any],
+        *,
+        at: float,
+        is_logged: bool = False,
+    ) -> None:
+        self._new_latest[trigger_name] = _Latest(to_json(trigger_kwargs), at, is_logged)
+
+    def log_firing(
         self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
     ) -> None:
-        self._new_latest[trigger_name] = to_json(trigger_kwargs), at
+        self._new_firings.setdefault(trigger_name, []).append(to_json(trigger_kwargs))
+
+    def log_latest(self, trigger_name: str) -> None:
+        if self._is_latest_unlogged(trigger_name):
+            latest = self._latest[trigger_name]
+            self._new_firings.setdefault(trigger_name, []).append(latest.kwargs)
+            self._new_latest[trigger_name] = latest._replace(is_logged=True)
+
+    def _logged(self, trigger_name: str) -> list[str]:
+        return super()._logged(trigger_name) + self._new_firings.get(trigger_name, [])
+
+    def _logged_count(self, trigger_name: str) -> int:
+        new = self._new_firings.get(trigger_name, ())
+        return len(super()._logged(trigger_name)) + len(new)
 
     def record_outcome(self, event_id: str, outcome: Mapping[str, Any]) -> None:
         self._new_outcomes[event_id] = to_json(outcome)
@@ -291,11 +350,14 @@ class _MemoryWork(_MemoryReader, UnitOfWork):
         self.is_deleted = True
 
     def apply_to(self, session: _Session) -> None:
+        session.closing = self._closing
         session.configuration = self._configuration
         for key, row in self._saved.items():
             session.put(key, row)
         session.next_numbers.update(self._new_numbers.maps[0])
         session.latest.update(self._new_latest.maps[0])
+        for trigger_name, logged in self._new_firings.items():
+            session.firings.setdefault(trigger_name, []).extend(logged)
         session.outcomes.update(self._new_outcomes.maps[0])
 
     def forget_configurations(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from math import isfinite
 from typing import Any, NoReturn
 
 from triggers_core.errors import DamagedStore
+from triggers_core.rules.closing import WAYS, Closing
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.kwargs import from_json, to_json
 from triggers_core.rules.names import shown
@@ -26,6 +28,7 @@ COLUMNS = (
     "recover_at",
     "reruns_left",
     "metadata",
+    "counts",
 )
 """An instance's columns, in the order of :func:`encode_instance`."""
 
@@ -47,6 +50,7 @@ def encode_instance(instance: TaskInstance) -> tuple[Any, ...]:
         instance.recover_at,
         instance.reruns_left,
         to_json(instance.metadata),
+        to_json(instance.counts) if instance.counts else None,
     )
 
 
@@ -93,6 +97,19 @@ def decode_session(session_uid: Any, manager_name: Any) -> tuple[str, str]:
     return session_uid, manager_name
 
 
+def encode_closing(closing: Closing) -> str:
+    """Return how a session ended as the text that is kept with it."""
+    return to_json({key: value for key, value in asdict(closing).items() if value is not None})
+
+
+def decode_closing(text: Any, what: str) -> Closing:
+    """Return what :func:`encode_closing` wrote for ``what``, or raise DamagedStore."""
+    try:
+        return _closing(_object(text))
+    except UNREADABLE as error:
+        raise damaged(what, error) from error
+
+
 def damaged(what: str, reason: object) -> DamagedStore:
     """Return the error that says what of the store cannot be read."""
     return DamagedStore(
@@ -124,6 +141,7 @@ def _decoded_instance(session_uid: str, row: tuple[Any, ...]) -> TaskInstance:
         recover_at,
         reruns_left,
         metadata,
+        counts,
     ) = row
     for count in (number, attempt, reruns_left):
         if type(count) is not int or count < 0:
@@ -146,6 +164,7 @@ def _decoded_instance(session_uid: str, row: tuple[Any, ...]) -> TaskInstance:
         recover_at=recover_at,
         reruns_left=reruns_left,
         metadata=_metadata(metadata),
+        counts={} if counts is None else _counts(counts),
     )
 
 
@@ -188,11 +207,38 @@ def _objects(text: Any) -> dict[str, dict[str, Any]]:
     return objects
 
 
+def _counts(text: Any) -> dict[str, int]:
+    counts = _object(text)
+    for count in counts.values():
+        if type(count) is not int or count < 0:
+            _refuse(count, "a count")
+    return counts
+
+
+def _closing(values: dict[str, Any]) -> Closing:
+    if values.get("how") not in WAYS:
+        _refuse(values.get("how"), "how it ended")
+    _moment(values.get("at"))
+    for name in (REASON, BY):
+        text_of(values.get(name, ""))
+    return Closing(values["how"], values["at"], values.get(REASON), values.get(BY))
+
+
+def _check_followed(followed: Any) -> None:
+    took = followed.get("took") if isinstance(followed, dict) else None
+    if not isinstance(took, list):
+        _refuse(followed, "what followed from a failure")
+    for name in (followed.get("trigger"), *took):
+        text_of(name)
+
+
 def _metadata(text: Any) -> dict[str, Any]:
     metadata = _object(text)
     error = metadata.get("error", {})
     if not isinstance(error, dict) or (error and not error.keys() >= {"type", "message"}):
         _refuse(error, "an error's type and message")
+    if "followed" in metadata:
+        _check_followed(metadata["followed"])
     times = metadata.get("times", {})
     for moment in times.values() if isinstance(times, dict) else _refuse(times, "times"):
         _moment(moment)

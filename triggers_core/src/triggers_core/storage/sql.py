@@ -9,10 +9,12 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import TaskInstance
 from triggers_core.storage.base import SessionReader, Storage, UnitOfWork
 from triggers_core.storage.row import (
+    decode_closing,
     decode_instance,
     decode_moment,
     decode_number,
@@ -30,6 +32,9 @@ class LookUps(Protocol):
     Attributes:
         waiting: the instances that wait for a trigger, by task name and number.
         last_number: the highest number of a task's instances.
+        firing_count: how many firings of a trigger are logged, and 1 more for a latest one that is
+            not; takes the session's number and the name once more after both.
+        firings: the kwargs of the first that are logged, so many.
         fired: the names of the triggers that have fired.
         last_fired_at: when a trigger was last fired.
         outcome: what was recorded for an event.
@@ -38,6 +43,8 @@ class LookUps(Protocol):
 
     waiting: Any
     last_number: Any
+    firing_count: Any
+    firings: Any
     fired: Any
     last_fired_at: Any
     outcome: Any
@@ -55,19 +62,25 @@ class Rows(Protocol):
 class SqlReader(SessionReader):
     """A session as it stands in the transaction that is open.
 
-    A subclass finds the session's row, and sets the first three attributes of it.
+    A subclass finds the session's row, and sets the first four attributes of it.
     """
 
     def __init__(self, storage: Storage, look_ups: LookUps, session_uid: str) -> None:
         self._id = NO_SESSION
         self._manager_name: str | None = None
         self._config_digest: str | None = None
+        self._closed: str | None = None
         self._storage = storage
         self._look_ups = look_ups
         self._uid = session_uid
 
     def manager_name(self) -> str | None:
         return self._manager_name
+
+    def closing(self) -> Closing | None:
+        if self._closed is None:
+            return None
+        return decode_closing(self._closed, f"session {self._uid!r}, how it was closed")
 
     def configuration(self) -> Configuration:
         if self._config_digest is None:
@@ -86,6 +99,14 @@ class SqlReader(SessionReader):
             name: decode_object(kwargs, f"trigger {name!r}")
             for name, kwargs in self._latest(trigger_names)
         }
+
+    def firing_count(self, trigger_name: str) -> int:
+        count = self._first(self._look_ups.firing_count, trigger_name, self._id, trigger_name)
+        return decode_number(count, f"trigger {trigger_name!r}")
+
+    def firings(self, trigger_name: str, count: int) -> list[dict[str, Any]]:
+        rows = self._read(self._look_ups.firings, trigger_name, count)
+        return [decode_object(kwargs, f"trigger {trigger_name!r}") for (kwargs,) in rows]
 
     def fired_triggers(self) -> list[str]:
         return [text_of(name) for (name,) in self._read(self._look_ups.fired)]

@@ -9,10 +9,10 @@ import traceback
 from collections.abc import Callable
 from contextvars import copy_context
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from triggers_core.engine.change import change
-from triggers_core.engine.effects import fire, skip
+from triggers_core.engine.effects import fail, fire, skip
 from triggers_core.engine.work import Work
 from triggers_core.errors import InvalidKwargs
 from triggers_core.manager import TriggerManager
@@ -28,10 +28,16 @@ from triggers_core.task import (
 )
 from triggers_core.worker.lease import KEEPER
 
-Kwargs = dict[str, dict[str, Any]]
 ResolveTask = Callable[[TriggerManager, TaskInstance], TriggerTask]
 
 _logger = logging.getLogger(__name__)
+
+
+class _Received(NamedTuple):
+    """What the task is given: merged kwargs by trigger, and each firing of the counted ones."""
+
+    kwargs: dict[str, dict[str, Any]]
+    firings: dict[str, list[dict[str, Any]]]
 
 
 def execute(
@@ -114,7 +120,7 @@ def cancel(
             return None
         if current.status is Status.SCHEDULED:
             current = work.change_to(current, Status.RUNNING)
-        return work.change_to(current.with_metadata(error=_described(error)), Status.FAILED)
+        return fail(work, current, _described(error))
 
     return change(manager, end)
 
@@ -144,13 +150,12 @@ def _claim(
     found = None if isinstance(task, BaseException) else task
     reruns_left = 0 if found is None else found.reruns_left(dispatched.attempt)
 
-    def claim(work: Work) -> tuple[TaskInstance, Kwargs | None]:
+    def claim(work: Work) -> tuple[TaskInstance, _Received | None]:
         current = work.find(dispatched.name)
         if current.status is not Status.SCHEDULED or current.attempt != dispatched.attempt:
             return current, None
         # Before observers are told, who may do to theirs what they like.
-        taken = current.trigger_kwargs
-        received = {} if found is None else work.task_config(current).received(taken)
+        received = _Received({}, {}) if found is None else _received(work, current)
         lease_end = work.at + manager.lease_duration
         running = work.change_to(
             current, Status.RUNNING, recover_at=lease_end, reruns_left=reruns_left
@@ -159,7 +164,7 @@ def _claim(
 
     current, received = change(manager, claim)
     if received is not None:
-        return TaskContext(manager, current, received)
+        return TaskContext(manager, current, received.kwargs, received.firings)
     _logger.info(
         "session %r: dropped a message for %s, attempt %d: it is %s, attempt %d",
         manager.session_uid,
@@ -171,6 +176,24 @@ def _claim(
     return None
 
 
+def _received(work: Work, instance: TaskInstance) -> _Received:
+    config = work.task_config(instance)
+    counted = (config.counted | instance.counts.keys()) - config.ignored
+    firings = {
+        name: config.received_each(name, _taken_of(name, work, instance))
+        for name in sorted(counted)
+    }
+    return _Received(config.received(instance.trigger_kwargs), firings)
+
+
+def _taken_of(name: str, work: Work, instance: TaskInstance) -> list[dict[str, Any]]:
+    """Return what the instance took of a counted trigger, each time."""
+    if name in instance.counts:
+        return work.unit.firings(name, instance.counts[name])
+    # A replay by hand may be the first to count what it took once.
+    return [dict(instance.trigger_kwargs[name])] if name in instance.trigger_kwargs else []
+
+
 def _finish(context: TaskContext, text: str) -> TaskInstance | None:
     def finish(work: Work, instance: TaskInstance) -> TaskInstance:
         result = json.loads(text)
@@ -178,7 +201,7 @@ def _finish(context: TaskContext, text: str) -> TaskInstance | None:
         fire(work, instance.task_name, result)
         return finished
 
-    return _end(context, finish)
+    return _end_or_fail(context, finish)
 
 
 def _skip(context: TaskContext, asked: SkipRequested) -> TaskInstance | None:
@@ -192,7 +215,7 @@ def _skip(context: TaskContext, asked: SkipRequested) -> TaskInstance | None:
             instance = instance.with_metadata(reason=asked.reason)
         return skip(work, instance, cascade=asked.cascade, result=json.loads(text))
 
-    return _end(context, end)
+    return _end_or_fail(context, end)
 
 
 def _retry(context: TaskContext, retry: RetryRequested, task: TriggerTask) -> TaskInstance | None:
@@ -227,10 +250,17 @@ def _fail(context: TaskContext, error: BaseException) -> TaskInstance | None:
         described["message"],
     )
 
-    def fail(work: Work, instance: TaskInstance) -> TaskInstance:
-        return work.change_to(instance.with_metadata(error=described), Status.FAILED)
+    return _end(context, lambda work, instance: fail(work, instance, described))
 
-    return _end(context, fail)
+
+def _end_or_fail(
+    context: TaskContext, end: Callable[[Work, TaskInstance], TaskInstance]
+) -> TaskInstance | None:
+    """Record the end; as a failure if its result was to bring a number, and does not (C12)."""
+    try:
+        return _end(context, end)
+    except InvalidKwargs as error:
+        return _fail(context, error)
 
 
 def _end(

@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from triggers_core.errors import OutcomeUnknown, StorageError
+from triggers_core.storage.base import SCHEMA_VERSION
 from triggers_core.storage.sqlite.connections import Connection, Mark, when_unlocked
-from triggers_core.storage.sqlite.schema import has_tables, prepare
+from triggers_core.storage.sqlite.schema import prepare, version_of
 
 if TYPE_CHECKING:
     from pathlib import Path  # slow to import
@@ -198,8 +199,18 @@ class File:
         if connection.may_write:
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             prepare(connection, self._path)
-        elif not has_tables(connection, self._path):
-            raise StorageError(
-                f"SQLite storage {self._path}: it is empty, and this user may only read it. "
-                f"{ADVICE_IF_REFUSED}"
-            )
+        else:
+            self._check_readable(version_of(connection, self._path))
+
+    def _check_readable(self, version: int) -> None:
+        """Raise StorageError if the file, which this user may not write, is not one to read yet."""
+        if version == SCHEMA_VERSION:
+            return
+        if version == 0:
+            state = "is empty"
+        else:
+            state = f"has schema version {version}, which opening it upgrades to {SCHEMA_VERSION}"
+        raise StorageError(
+            f"SQLite storage {self._path}: it {state}, and this user may only read it. "
+            f"{ADVICE_IF_REFUSED}"
+        )

@@ -1,7 +1,8 @@
-"""The tables, and what tells a file that has them from another application's."""
+"""The tables, how a file comes to have them, and what tells it from another application's."""
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x74726967
 """``trig``, in the file's header: tells a store of ours from another SQLite database."""
 
-TABLES = """
+_VERSION_1 = """
 CREATE TABLE configurations (
     digest TEXT PRIMARY KEY,
     body TEXT NOT NULL
@@ -72,51 +73,79 @@ CREATE TABLE events (
 """
 
 
+_VERSION_2 = """
+ALTER TABLE sessions ADD COLUMN closed TEXT;
+ALTER TABLE instances ADD COLUMN counts TEXT;
+ALTER TABLE triggers ADD COLUMN is_logged INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE firings (
+    session_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    kwargs TEXT NOT NULL,
+    fired_at REAL NOT NULL,
+    PRIMARY KEY (session_id, name, position)
+) WITHOUT ROWID;
+"""
+
+STEPS = (_VERSION_1, _VERSION_2)
+"""What leads from each version to the next; the first makes the tables. There are as many as
+:data:`triggers_core.storage.base.SCHEMA_VERSION` says."""
+
+_logger = logging.getLogger(__name__)
+
+
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables in a new file; check them in another.
+    """Make the tables in a new file; check them in another, and upgrade them if they are older.
 
     Raises:
         SchemaVersionError: they are of a newer version, or the file is not ours.
         StorageError: the file cannot be used as a store.
     """
-    known = has_tables(connection, path)
+    version = version_of(connection, path)
     _use_write_ahead_log(connection, path)
-    if not known:
-        _make_tables(connection, path)
+    if version < SCHEMA_VERSION:
+        _upgrade(connection, path)
 
 
-def has_tables(connection: sqlite3.Connection, path: Path) -> bool:
-    """Return False for an empty file. Raises as :func:`prepare` does."""
+def version_of(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the tables' version, 0 for an empty file. Raises as :func:`prepare` does."""
     # The tables first: whoever makes them sets the id in the same transaction.
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if tables and application_id != APPLICATION_ID:
+    if not tables:
+        return 0
+    if application_id != APPLICATION_ID:
         raise SchemaVersionError(
             f"{path} is a SQLite database of another application; name a new file"
         )
-    if tables and version > SCHEMA_VERSION:
+    if version > SCHEMA_VERSION:
         raise SchemaVersionError(
             f"{path} has schema version {version}, and this triggers-core knows "
             f"versions up to {SCHEMA_VERSION}: pip install --upgrade triggers-core"
         )
-    if tables and version < 1:
+    if version < 1:
         raise damaged(f"SQLite storage {path}", f"it has schema version {version}")
-    return bool(tables)
+    known: int = version
+    return known
 
 
-def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
+def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    """Take the steps that are left, in one transaction: of many who do this at once, one does."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if not has_tables(connection, path):
-            for statement in TABLES.split(";"):
+        before = version_of(connection, path)
+        for step in STEPS[before:]:
+            for statement in step.split(";"):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         roll_back(connection)
         raise
+    if 0 < before < SCHEMA_VERSION:
+        _logger.info("%s: upgraded from schema version %d to %d", path, before, SCHEMA_VERSION)
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:

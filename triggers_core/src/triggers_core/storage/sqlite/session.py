@@ -6,11 +6,12 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.kwargs import to_json
 from triggers_core.storage.base import Storage
-from triggers_core.storage.row import COLUMNS, encode_instance
+from triggers_core.storage.row import COLUMNS, encode_closing, encode_instance
 from triggers_core.storage.sql import NO_SESSION, SqlReader, SqlWork
 
 COLUMN_NAMES = ", ".join(COLUMNS)
@@ -37,6 +38,14 @@ class _LookUps:
         "ORDER BY number DESC LIMIT 1"
     )
     latest = "SELECT name, kwargs FROM triggers WHERE session_id = ? AND name = ?"
+    firing_count = (
+        "SELECT coalesce((SELECT position FROM firings WHERE session_id = ? AND name = ? "
+        "ORDER BY position DESC LIMIT 1), 0) + (SELECT count(*) FROM triggers "
+        "WHERE session_id = ? AND name = ? AND NOT is_logged)"
+    )
+    firings = (
+        "SELECT kwargs FROM firings WHERE session_id = ? AND name = ? ORDER BY position LIMIT ?"
+    )
     fired = "SELECT name FROM triggers WHERE session_id = ?"
     last_fired_at = "SELECT max(fired_at) FROM triggers WHERE session_id = ?"
     outcome = "SELECT outcome FROM events WHERE session_id = ? AND event_id = ?"
@@ -44,6 +53,16 @@ class _LookUps:
         "SELECT 1 FROM instances WHERE session_id = ? "
         "AND status IN ('scheduled', 'running') LIMIT 1"
     )
+
+
+_LOG_FIRING = (
+    "INSERT INTO firings (session_id, name, position, kwargs, fired_at) "
+    "VALUES (?1, ?2, coalesce((SELECT position FROM firings WHERE session_id = ?1 AND name = ?2 "
+    "ORDER BY position DESC LIMIT 1), 0) + 1, ?3, ?4)"
+)
+_SELECT_UNLOGGED = (
+    "SELECT kwargs, fired_at FROM triggers WHERE session_id = ? AND name = ? AND NOT is_logged"
+)
 
 
 class SqliteReader(SqlReader):
@@ -54,10 +73,11 @@ class SqliteReader(SqlReader):
         self._connection = connection
         self._row_ids: dict[str, int] = {}
         found = connection.execute(
-            "SELECT id, config_digest, manager_name FROM sessions WHERE uid = ?", (session_uid,)
+            "SELECT id, config_digest, manager_name, closed FROM sessions WHERE uid = ?",
+            (session_uid,),
         ).fetchone()
         if found is not None:
-            self._id, self._config_digest, self._manager_name = found
+            self._id, self._config_digest, self._manager_name, self._closed = found
 
     def instance(self, task_name: str, number: int) -> TaskInstance | None:
         found = self._instances(
@@ -111,6 +131,12 @@ class SqliteWork(SqliteReader, SqlWork):
         )
         self._config_digest = digest
 
+    def close_session(self, closing: Closing) -> None:
+        self._closed = encode_closing(closing)
+        self._connection.execute(
+            "UPDATE sessions SET closed = ? WHERE id = ?", (self._closed, self._id)
+        )
+
     def save(self, instance: TaskInstance) -> None:
         row = encode_instance(instance)
         gone, new = self._change_of_waits(instance)
@@ -131,16 +157,35 @@ class SqliteWork(SqliteReader, SqlWork):
             )
 
     def remember_trigger(
-        self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
+        self,
+        trigger_name: str,
+        trigger_kwargs: Mapping[str, Any],
+        *,
+        at: float,
+        is_logged: bool = False,
     ) -> None:
         self._connection.execute(
-            "INSERT INTO triggers (session_id, name, kwargs, fired_at) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET kwargs = excluded.kwargs, fired_at = excluded.fired_at",
-            (self._id, trigger_name, to_json(trigger_kwargs), at),
+            "INSERT INTO triggers (session_id, name, kwargs, fired_at, is_logged) "
+            "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET kwargs = excluded.kwargs, "
+            "fired_at = excluded.fired_at, is_logged = excluded.is_logged",
+            (self._id, trigger_name, to_json(trigger_kwargs), at, is_logged),
         )
 
+    def log_firing(
+        self, trigger_name: str, trigger_kwargs: Mapping[str, Any], *, at: float
+    ) -> None:
+        self._connection.execute(_LOG_FIRING, (self._id, trigger_name, to_json(trigger_kwargs), at))
+
+    def log_latest(self, trigger_name: str) -> None:
+        for kwargs, fired_at in self._read(_SELECT_UNLOGGED, trigger_name).fetchall():
+            self._connection.execute(_LOG_FIRING, (self._id, trigger_name, kwargs, fired_at))
+            self._connection.execute(
+                "UPDATE triggers SET is_logged = 1 WHERE session_id = ? AND name = ?",
+                (self._id, trigger_name),
+            )
+
     def delete(self) -> None:
-        for table in ("waiting", "instances", "triggers", "events"):
+        for table in ("waiting", "instances", "triggers", "firings", "events"):
             self._connection.execute(f"DELETE FROM {table} WHERE session_id = ?", (self._id,))
         self._connection.execute("DELETE FROM sessions WHERE id = ?", (self._id,))
 

@@ -22,7 +22,7 @@ from triggers_core.storage.sqlite.connections import (
     when_unlocked,
 )
 from triggers_core.storage.sqlite.file import ADVICE_IF_REFUSED, MAY_ONLY_READ, File, is_refusal
-from triggers_core.storage.sqlite.schema import TABLES
+from triggers_core.storage.sqlite.schema import STEPS
 from triggers_core.storage.sqlite.session import COLUMN_NAMES, SqliteReader, SqliteWork
 
 _SELECT_LOST = f"""
@@ -209,7 +209,7 @@ class SqliteStorage(Storage):
         """Give a connection to look with: before the folder has such a file, to an empty store."""
         if not self._file.was_open and self._is_missing():
             with closing(sqlite3.connect(":memory:")) as connection:
-                connection.executescript(TABLES)
+                connection.executescript("".join(STEPS))
                 yield connection
         else:
             with self._connection() as connection:
