@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tasks
 from celery import Celery
 from settings import Settings
@@ -25,7 +23,5 @@ if SETTINGS.runner == "celery-redis":
         "unacked_restore_throttle": 1,
     }
 
-
-@app.task(base=CeleryTriggerTask, name=tasks.TARGET, max_retries=tasks.MAX_RETRIES)
-def run(context: Any) -> dict[str, Any]:
-    return tasks.run(context)
+for target, body in tasks.TASKS.items():
+    app.task(base=CeleryTriggerTask, name=target, max_retries=tasks.MAX_RETRIES)(body)

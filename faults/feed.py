@@ -62,7 +62,7 @@ def changes(wave: int) -> Iterator[tuple[Callable[[], object], Callable[[], bool
     random.Random(f"{shop.SETTINGS.seed} {NAME} {wave}").shuffle(events)
     for number, trigger_name, copy in events:
         manager, event_id = managers[number], f"{trigger_name} {copy}"
-        kwargs = {"event": event_id, "slow": wave == number == 0}
+        kwargs = {"event": event_id, "slow": wave == number == 0, "items": WANTED["t_each"]}
         yield (
             lambda manager=manager, name=trigger_name, kwargs=kwargs, event_id=event_id: (
                 manager.fire(name, kwargs, event_id=event_id)

@@ -18,7 +18,7 @@ import kinds
 import sabotage
 import tasks
 from settings import NAME_VARIABLE
-from tasks import LEASE_SECONDS, MAX_RETRIES, SETTINGS, TARGET, note_instance
+from tasks import FAILING_TARGET, LEASE_SECONDS, MAX_RETRIES, SETTINGS, TARGET, note_instance
 
 from triggers_core import (
     Status,
@@ -36,6 +36,12 @@ CONFIGURATION: dict[str, dict[str, Any]] = {
     "t_next": {"after": ["paid"], "andEvery": "t_join", "run": TARGET},
     "t_each": {"after": ["paid"], "andEvery": "item", "run": TARGET},
     "t_last": {"after": ["paid"], "andEvery": "t_each", "run": TARGET},
+    "t_counted": {
+        "after": [{"each": "t_each", "times": {"from": "packed", "key": "items"}}],
+        "run": TARGET,
+    },
+    "t_fails": {"after": ["approved"], "run": FAILING_TARGET, "onFailure": "failed"},
+    "t_amends": {"after": ["paid"], "andEvery": "failed", "run": TARGET},
 }
 HELD_BACK = 3
 """Messages that a process holds back; those that it holds at its end are never sent."""
@@ -60,7 +66,8 @@ class ThreadTasks:
 
     @hookimpl(tryfirst=True)
     def triggers_resolve_task(self, target: str) -> Any:
-        return trigger_task(max_retries=MAX_RETRIES)(tasks.run) if target == TARGET else None
+        body = tasks.TASKS.get(target)
+        return trigger_task(max_retries=MAX_RETRIES)(body) if body is not None else None
 
 
 class Claims:

@@ -260,7 +260,7 @@ class Stage:
         try:
             return not any(
                 instance.status in ACTIVE
-                for instances in verdict.sessions(self.storage).values()
+                for instances, _ in verdict.sessions(self.storage).values()
                 for instance in instances
             )
         except StorageError:

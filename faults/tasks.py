@@ -9,7 +9,7 @@ from settings import Settings
 
 SETTINGS = Settings.load()
 
-TARGET = "tasks.run"
+TARGET, FAILING_TARGET = "tasks.run", "tasks.fail"
 MAX_RETRIES = 1000
 LEASE_SECONDS = 4.0
 TASK_SECONDS, SLOW_TASK_SECONDS = 0.01, 1.4 * LEASE_SECONDS
@@ -21,6 +21,15 @@ def run(context: Any) -> dict[str, Any]:
     slow = context.trigger_kwargs.get("approved", {}).get("slow")
     time.sleep(SLOW_TASK_SECONDS if slow else TASK_SECONDS)
     return {"session": context.manager.session_uid}
+
+
+def fail(context: Any) -> None:
+    """Note the execution, and fail for good."""
+    run(context)
+    raise RuntimeError("meant to fail")
+
+
+TASKS = {TARGET: run, FAILING_TARGET: fail}
 
 
 def note_instance(event: str, manager: Any, instance: Any, **fields: Any) -> None:

@@ -19,8 +19,20 @@ from triggers_core import Status, Storage, TaskInstance
 
 FEEDS = ("feed 1", "feed 2")
 SESSIONS_IN_A_WAVE = 6
-WANTED = {"t_join": 1, "t_next": 1, "t_each": 3, "t_last": 3}
+WANTED = {
+    "t_join": 1,
+    "t_next": 1,
+    "t_each": 3,
+    "t_last": 3,
+    "t_counted": 1,
+    "t_fails": 1,
+    "t_amends": 1,
+}
 """Instances of a session, but for those that stand in for a lost one."""
+COUNTED = "t_each"
+"""The task whose ends another counts: each is one of the firings that the session has seen."""
+FAILS = "t_fails"
+"""The task that fails for good, after which another makes amends."""
 NOTING_SECONDS = 1.0
 """By how much the note that a process is gone may be earlier than its end."""
 WORKER = "worker"
@@ -31,12 +43,12 @@ def session_uid(feed: str, wave: int, number: int) -> str:
     return f"{feed}, wave {wave}, session {number}"
 
 
-def sessions(storage: Storage) -> dict[str, list[TaskInstance]]:
-    """Return the instances of every session."""
+def sessions(storage: Storage) -> dict[str, tuple[list[TaskInstance], int]]:
+    """Return the instances of every session, and how many ends of the counted task it has seen."""
     found = {}
     for uid, _ in storage.sessions():
         with storage.read(uid) as reader:
-            found[uid] = reader.instances()
+            found[uid] = reader.instances(), reader.firing_count(COUNTED)
     return found
 
 
@@ -45,7 +57,7 @@ def look(settings: Settings, storage: Storage, this: Round) -> None:
     found = sessions(storage)
     ran = collections.Counter(map(_key, settings.journal("ran")))
     this.executions = sum(ran.values())
-    this.reruns = sum(bool(each.parent) for instances in found.values() for each in instances)
+    this.reruns = sum(bool(each.parent) for instances, _ in found.values() for each in instances)
     expected = [
         session_uid(feed, wave, number)
         for feed in FEEDS
@@ -55,7 +67,10 @@ def look(settings: Settings, storage: Storage, this: Round) -> None:
     this.sessions = len(expected)
     explanations = Explanations(settings, this.fault)
     for uid in expected:
-        this.problems += _look_at_session(uid, found.get(uid, []), ran, explanations)
+        instances, counted = found.get(uid, ([], 0))
+        this.problems += _look_at_session(uid, instances, ran, explanations)
+        if counted != WANTED[COUNTED]:
+            this.problems.append(f"{uid}: {counted} ends of {COUNTED} were counted")
     for lie in settings.journal("lied"):
         this.problems.append(f"it was made, though the error said: {lie['error']}")
     for ended in settings.journal("ended"):
@@ -75,11 +90,12 @@ def _look_at_session(
     for task_name, wanted in WANTED.items():
         of_task = [instance for instance in instances if instance.task_name == task_name]
         made = sum(instance.parent is None for instance in of_task)
-        finished = sum(instance.status is Status.FINISHED for instance in of_task)
+        end = Status.FAILED if task_name == FAILS else Status.FINISHED
+        finished = sum(instance.status is end for instance in of_task)
         if (made, finished) != (wanted, wanted):
             statuses = {instance.name: str(instance.status) for instance in of_task}
             yield (
-                f"{uid}: {made} of {task_name} made and {finished} finished, and {wanted} of "
+                f"{uid}: {made} of {task_name} made and {finished} {end}, and {wanted} of "
                 f"both wanted: {statuses}"
             )
     for instance in instances:
