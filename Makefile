@@ -77,8 +77,9 @@ release-check: $(VENV)/.release-installed ## every wheel and source distribution
 bench: $(INSTALLED) ## speed, as ratios against baselines of the same run
 	@$(BIN)/python benchmarks/suite.py $(ARGS)
 
-bench-celery: $(INSTALLED) ## a join on Celery against bare tasks and chords; needs Redis
+bench-celery: $(INSTALLED) ## joins on Celery against bare tasks and chords; needs Redis
 	@$(BIN)/python benchmarks/celery_joins.py
+	@$(BIN)/python benchmarks/photos.py
 
 faults: $(INSTALLED) ## kill, cut and double in real processes; needs Redis, RabbitMQ and PostgreSQL
 	@$(BIN)/python faults/campaign.py $(ARGS)

@@ -27,6 +27,9 @@ else:
 
 REDIS_VARIABLE = "JOINS_REDIS"
 FOLDER_VARIABLE = "JOINS_FOLDER"
+POSTGRESQL_VARIABLE = "JOINS_POSTGRESQL"
+"""The URL of the store whose alias is :data:`POSTGRESQL`, where there is one."""
+POSTGRESQL = "postgresql"
 REDIS_URL = os.environ.get(REDIS_VARIABLE, "redis://127.0.0.1:6379/9")
 LEFT, DONE, STARTED = "joins-left", "joins-done", "joins-started"
 """Redis keys: how many measured tasks are still to come, a list that gets an item when none is, and
@@ -96,6 +99,11 @@ def step(context: TaskContext) -> dict[str, int]:
     return {"number": context.trigger_kwargs["start"]["number"]}
 
 
+@app.task(name="joins.assess", base=CeleryTriggerTask, ignore_result=True)
+def assess(context: TaskContext) -> dict[str, int]:
+    return {"number": context.trigger_kwargs["photo"]["number"]}
+
+
 @app.task(name="joins.header")
 def header(number: int) -> int:
     return number
@@ -109,3 +117,6 @@ def body(_numbers: list[int]) -> None:
 if FOLDER_VARIABLE in os.environ:
     for storage in storages(os.environ[FOLDER_VARIABLE]).values():
         default_plugins().add_storage(storage)
+if POSTGRESQL_VARIABLE in os.environ:
+    url = os.environ[POSTGRESQL_VARIABLE]
+    default_plugins().add_storage(default_plugins().open_storage(url, alias=POSTGRESQL))

@@ -26,6 +26,7 @@ from triggers_core import (
     TriggerManager,
 )
 from triggers_core.storage import Storage
+from triggers_core.storage.base import DEFAULT_ALIAS
 from triggers_core.storage.row import COLUMNS
 from triggers_postgres import PostgresStorage
 
@@ -72,11 +73,14 @@ def new_session(
 
 
 @contextmanager
-def postgres_storage(*, synchronous_commit: str = "on") -> Iterator[PostgresStorage]:
+def postgres_storage(
+    *, synchronous_commit: str = "on", alias: str = DEFAULT_ALIAS
+) -> Iterator[PostgresStorage]:
     """Give a storage in a schema of its own, which is dropped in the end."""
     schema = f"triggers_bench_{uuid.uuid4().hex[:12]}"
     options = f"-c synchronous_commit={synchronous_commit}"
-    storage = PostgresStorage(make_conninfo(POSTGRESQL, options=options), schema=schema)
+    conninfo = make_conninfo(POSTGRESQL, options=options)
+    storage = PostgresStorage(conninfo, schema=schema, alias=alias)
     try:
         yield storage
     finally:
