@@ -79,20 +79,18 @@ def test_the_benchmark_of_workers_yields_finite_ratios(tmp_path):
 
 def test_the_benchmark_of_photos_yields_finite_ratios(tmp_path):
     written = tmp_path / "photos.json"
+    sizes = ["--photos", "3", "--rounds", "2", "--json", str(written)]
     subprocess.run(
-        [sys.executable, str(SUITE.with_name("photos.py")), "--photos", "3", "--rounds", "2"]
-        + ["--json", str(written)],
+        [sys.executable, str(SUITE.with_name("photos.py")), *sizes],
         check=True,
         capture_output=True,
         env={**os.environ, "PYTHONUTF8": "1", "JOINS_REDIS": empty_database()},
         timeout=DEADLINE_SECONDS,
     )
 
-    found = json.loads(written.read_text("utf-8"))
-    assert {"chord", "SQLite"} < set(found["ratios"])
-    assert all(
-        math.isfinite(number) for ratio in found["ratios"].values() for number in ratio.values()
-    )
+    ratios = json.loads(written.read_text("utf-8"))["ratios"]
+    assert {"chord", "SQLite"} < set(ratios)
+    assert all(math.isfinite(ratio["median"]) for ratio in ratios.values())
 
 
 def test_an_unknown_benchmark_is_refused_with_the_names_of_those_that_are(tmp_path):
