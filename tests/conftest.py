@@ -124,6 +124,7 @@ class Environment:
     """A clean environment, in which commands run as in a new shell."""
 
     def __init__(self, python):
+        self.python = python
         self._programs = python.parent
 
     def run(self, program, *arguments, folder):

@@ -34,7 +34,8 @@ def test_pytest_runs_the_checks_of_a_runner_by_its_name(author, tmp_path):
 
     assert ran.returncode == 0, ran.stdout
     (told,) = re.findall(r"^contract of .*$", ran.stdout, re.MULTILINE)
-    assert re.fullmatch(r"contract of custom_runner: \d+ kept, 0 broken, \d+ not offered", told)
+    counts = r"\d+ kept, 0 broken, \d+ not offered, 1 not checked"
+    assert re.fullmatch(rf"contract of custom_runner: {counts}", told)
     assert told in GUIDE.read_text(encoding="utf-8")
     assert "not offered: the runner does not declare the capability 'join'" in ran.stdout
 
@@ -59,7 +60,8 @@ def test_the_command_writes_json_and_junit(author, tmp_path):
     cases = ElementTree.parse(tmp_path / "junit.xml").findall(".//testcase")
     assert len(cases) == len(found)
     skipped = sum(case.find("skipped") is not None for case in cases)
-    assert skipped == list(found.values()).count("not offered")
+    assert skipped == sum(word.startswith("not ") for word in found.values())
+    assert report["verdict"] == "conforms; R20 (refused work is an error) not checked"
 
 
 def test_the_command_shows_a_table_and_ends_with_1_where_a_rule_is_broken(author, tmp_path):
@@ -77,7 +79,9 @@ def test_the_command_shows_a_table_and_ends_with_1_where_a_rule_is_broken(author
     assert "G5 is broken by the task runner 'custom_runner'" in ran.stdout
     assert "the runner    declares 'jion', unknown here" in ran.stdout
     assert "read          docs/runners.md#g5" in ran.stdout
-    assert re.fullmatch(r"\d+ kept, 1 broken, \d+ not offered", ran.stdout.splitlines()[-1])
+    counts, verdict = ran.stdout.splitlines()[-2:]
+    assert re.fullmatch(r"\d+ kept, 1 broken, \d+ not offered, \d+ not checked", counts)
+    assert verdict.startswith("custom_runner: does not conform; ")
 
 
 def test_the_command_ends_with_2_where_there_is_nothing_to_check(author, tmp_path):
@@ -104,7 +108,31 @@ def test_pytest_runs_the_checks_of_a_storage_by_its_url(author, tmp_path):
     )  # fmt: skip
 
     assert ran.returncode == 0, ran.stdout
-    assert "3 kept, 0 broken, 0 not offered" in ran.stdout
+    assert "3 kept, 0 broken, 0 not offered, 0 not checked" in ran.stdout
+
+
+def test_the_command_writes_markdown_with_a_badge(author, tmp_path):
+    ran = author.run("triggers-conformance", "custom_runner", "--markdown", folder=tmp_path)
+
+    assert ran.returncode == 0, ran.stderr
+    badge, _, verdict, *_ = ran.stdout.splitlines()
+    assert badge.startswith("![triggers-conformance: conforms](https://img.shields.io/badge/")
+    assert verdict.startswith("The runner `custom_runner` conforms; R20 (refused work is an error)")
+    assert (
+        "\n| R2 | Every instance handed to `run` is executed, and once only. | kept |\n"
+        in ran.stdout
+    )
+
+
+def test_a_url_by_which_all_checks_would_share_a_storage_is_refused(author, tmp_path):
+    ran = author.run(
+        "triggers-conformance", "storage", "sqlite:///store.db", "--json", folder=tmp_path
+    )
+
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "each check needs an empty storage of its own" in ran.stderr
+    assert "{folder}" in ran.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_its_extra_the_command_writes_json_alone(make_environment, tmp_path):

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from triggers_celery import CeleryTaskRunner
 from triggers_conformance.rules import rules_of
 from triggers_conformance.runner import RunnerConformance
+from triggers_conformance.runner.registration import CAPABILITIES
+from triggers_threading import ThreadingTaskRunner
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "custom_runner"
+PROMISES = (ROOT / "docs" / "capabilities.md").read_text(encoding="utf-8")
 GUIDE = (ROOT / "docs" / "runners.md").read_text(encoding="utf-8")
 FILES = {
     path.relative_to(EXAMPLE).as_posix(): path.read_text(encoding="utf-8")
@@ -94,3 +98,13 @@ def test_the_guide_lists_every_rule_where_a_failure_says():
     listed = [line for line in GUIDE.splitlines() if line.startswith('| <a id="')]
 
     assert listed == wanted, "the table should be:\n" + "\n".join(wanted)
+
+
+def test_the_guide_says_what_each_capability_promises_and_who_declares_it():
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \| (yes|–) \| (yes|–) \|$", PROMISES, re.M)
+    declared = {name: (threads == "yes", celery == "yes") for name, _, threads, celery in rows}
+
+    assert declared == {
+        name: (name in ThreadingTaskRunner.capabilities, name in CeleryTaskRunner.capabilities)
+        for name in CAPABILITIES
+    }

@@ -61,9 +61,12 @@ def test_a_circle_for_the_type_checker_alone_is_one(write, tmp_path, capsys):
     assert "stage → verdict" in capsys.readouterr().out
 
 
-def test_a_file_that_is_too_long_is_named(write, tmp_path, capsys):
-    write("benchmarks/long.py", *["x = 1"] * (check_house.MOST_LINES + 1))
-    write("benchmarks/short.py", *["x = 1"] * check_house.MOST_LINES)
+@pytest.mark.parametrize(
+    "folder", ["benchmarks", "dist/src/pack", "dist/tests", "dist/tests/app", "tests"]
+)
+def test_a_file_that_is_too_long_is_named(folder, write, tmp_path, capsys):
+    write(f"{folder}/long.py", *["x = 1"] * (check_house.MOST_LINES + 1))
+    write(f"{folder}/short.py", *["x = 1"] * check_house.MOST_LINES)
 
     assert check_house.main(tmp_path) == 1
-    assert capsys.readouterr().out == "benchmarks/long.py has 451 lines, and 450 are the most\n"
+    assert capsys.readouterr().out == f"{folder}/long.py has 451 lines, and 450 are the most\n"

@@ -17,27 +17,36 @@ def execute_and_log(manager, task_instance, resolve):
     """Execute in a worker that is to live on, whatever comes out of it."""
     try:
         execute(manager, task_instance, resolve=resolve)
-    except (Exception, SystemExit):
+    except BaseException:
         logger.exception("%s could not be executed to its end", task_instance.name)
 
 
 def execute_reference(message, runner):
-    """Execute what a message to another process refers to."""
+    """Execute what a message to another process refers to, if it is still there."""
     plugins = Plugins()
     plugins.use_runner(runner)
-    manager, task_instance = Reference.from_dict(message).open(plugins)
+    try:
+        manager, task_instance = Reference.from_dict(message).open(plugins)
+    except Exception:
+        logger.exception("%s cannot be opened", message)
+        return
     execute_and_log(manager, task_instance, runner.resolve)
     manager.storage.close()
 
 
 class InlineRunner(BaseTaskRunner):
-    """Runs the task before ``run`` returns."""
+    """Runs the task before ``run`` returns, and so must let Ctrl-C through."""
 
     name = "inline"
     capabilities = frozenset({"inline"})
 
     def run(self, manager, task_instance):
-        execute_and_log(manager, task_instance, self.resolve)
+        try:
+            execute(manager, task_instance, resolve=self.resolve)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            logger.exception("%s could not be executed to its end", task_instance.name)
 
 
 class ThreadRunner(BaseTaskRunner):

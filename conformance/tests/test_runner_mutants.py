@@ -4,8 +4,7 @@ import os
 from textwrap import dedent
 
 import pytest
-import runner_mutants
-from runner_mutants import MUTANTS, NAME, Sound
+from runner_mutants import MUTANTS, NAME, Sound, runner_called
 
 from triggers_conformance.bench import Bench
 from triggers_conformance.rules import checks_of, rules_of
@@ -31,7 +30,7 @@ class MutantConformance(RunnerConformance):
 
 def conformance_of_mutant(class_name):
     """Return the checks of a faulty runner, here and in processes that checks start."""
-    runner_class = getattr(runner_mutants, class_name)
+    runner_class = runner_called(class_name)
     return type("Conformance", (MutantConformance,), {"runner_class": runner_class})
 
 

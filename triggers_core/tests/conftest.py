@@ -1,4 +1,7 @@
-"""Plugins of a test's own, both storages, a clock that a test moves, and a runner that waits."""
+"""Plugins of a test's own, both storages, a clock that a test moves, and a runner that waits.
+
+And what the files of tests on one subject share; what that is made of stands in modules beside.
+"""
 
 import sqlite3
 from collections import deque
@@ -15,13 +18,23 @@ from triggers_core import (
     TriggerManager,
     execute,
     hookimpl,
+    trigger_task,
 )
 from triggers_core.cli import commands
 from triggers_core.task import as_task
 from triggers_threading import ThreadingTaskRunner
 
+from .hooked import Recorder
+from .hostile import no_hang
+from .outbox import Outbox
+from .permit import CONFIGURATION, break_down, close
+from .shop import BILL, SHIP
+
 DEADLINE_SECONDS = 30.0
 """Until threads that are still busy count as hanging."""
+
+in_memory = pytest.mark.parametrize("storage", ["memory"], indirect=True)
+"""Marks tests whose rule has nothing to do with where sessions are kept."""
 
 
 class HeldRunner(BaseTaskRunner):
@@ -190,3 +203,64 @@ def triggers(plugins, storage):
         return CliRunner().invoke(commands.build(plugins), arguments, env=environment)
 
     return triggers
+
+
+@pytest.fixture
+def case(manager):
+    """Give a session of the permit."""
+    manager.update_configuration(CONFIGURATION)
+    return manager
+
+
+@pytest.fixture
+def failed(case, runner, tasks):
+    """Give a session whose instance t_close#0 has failed."""
+    tasks["close"] = break_down
+    case.fire("applied")
+    case.fire("fee_paid")
+    runner.work()
+    tasks["close"] = tasks["archive"] = close
+    return case
+
+
+@pytest.fixture
+def task(tasks):
+    """Return a function that makes a function what ``SHIP`` runs."""
+
+    def make(function, **settings):
+        tasks["shop.ship"] = trigger_task(**settings)(function)
+
+    return make
+
+
+@pytest.fixture
+def ship(manager, runner):
+    """Return a function that fires ``paid`` and executes ``t_ship#0``; it returns its end."""
+
+    def ship(trigger_kwargs=None, **directives):
+        manager.update_configuration({"t_ship": {**SHIP, **directives}, "t_bill": BILL})
+        manager.fire("paid", trigger_kwargs)
+        return runner.work_once()
+
+    return ship
+
+
+@pytest.fixture
+def outbox():
+    """Give the runner ``outbox``, whose messages a test delivers by hand."""
+    return Outbox()
+
+
+@pytest.fixture
+def recorder(plugins):
+    """Give a plugin of ``plugins`` that hears every hook."""
+    recorder = Recorder()
+    plugins.register(recorder, "recorder")
+    return recorder
+
+
+@pytest.fixture
+def never_hang():
+    """Fail a test that takes far too long, wherever it stands."""
+    with no_hang():
+        yield

@@ -12,6 +12,8 @@ from triggers_core import Plugins, Status, TriggerManager, hookimpl, trigger_tas
 from triggers_core.cli import commands
 from triggers_core.errors import DamagedStore
 
+from .looks import rows
+
 pytestmark = pytest.mark.parametrize("storage", ["memory"], indirect=True)
 
 PERMIT = {
@@ -74,12 +76,6 @@ def file(tmp_path):
         return str(tmp_path / "permits.json")
 
     return write
-
-
-def rows(output):
-    """Return the cells of a printed table, header first."""
-    lines = [line for line in output.splitlines() if line[:1] in "┃│"]
-    return [[cell.strip() for cell in re.split("[┃│]", line)[1:-1]] for line in lines]
 
 
 def notes(output):

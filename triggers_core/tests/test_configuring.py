@@ -15,6 +15,8 @@ from triggers_core import (
     trigger_task,
 )
 
+from .looks import states
+
 SHIP = {"after": ["paid", "packed"], "run": "shop.ship"}
 REMIND = {"after": ["ordered", "evening"], "run": "shop.remind"}
 
@@ -34,10 +36,6 @@ def order(manager, tasks):
     tasks["shop.ship"] = tasks["shop.remind"] = works
     manager.update_configuration({"t_ship": SHIP, "t_remind": REMIND})
     return manager
-
-
-def states(manager):
-    return {instance.name: instance.status.value for instance in manager.instances()}
 
 
 class TestTakeOver:

@@ -1,14 +1,10 @@
-"""What one trigger does to a session: rules F1 to F6, F8, F10 and F11; C3, C4 and C8."""
-
-import math
-from decimal import Decimal
+"""What one trigger does to a session: rules F1 to F4, F8 and F10; C3, C4 and C8."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from triggers_core import EventConflict, FireOutcome, InvalidKwargs, Status, trigger_task
-from triggers_core.rules.kwargs import digest_of
+from triggers_core import FireOutcome, InvalidKwargs, Status, trigger_task
+
+from .looks import states
 
 AFTER_PAID = {"after": ["paid"], "run": "shop.ship"}
 AFTER_BOTH = {"after": ["paid", "packed"], "run": "shop.ship"}
@@ -17,10 +13,6 @@ AFTER_BOTH = {"after": ["paid", "packed"], "run": "shop.ship"}
 @trigger_task
 def fail(context):
     raise RuntimeError("out of stock")
-
-
-def states(manager):
-    return {instance.name: instance.status.value for instance in manager.instances()}
 
 
 def test_f1_an_instance_takes_the_triggers_that_it_awaits_in_any_order(make_manager):
@@ -246,156 +238,6 @@ def test_c4_abandon_is_checked_before_run(manager, runner):
     assert runner.names == []
 
 
-@pytest.mark.parametrize(
-    ("kwargs", "culprit", "kind"),
-    [
-        ({"when": {1}}, "when", "set"),
-        ({"a": [0, {"b": object()}]}, "a[1].b", "object"),
-        ({"a": b"bytes"}, "a", "bytes"),
-        ({"amount": Decimal("1.5")}, "amount", "Decimal"),
-        ({"a": {"b": math.nan}}, "a.b", "nan"),
-        ({"a": -math.inf}, "a", "-inf"),
-        ({"a": {2: "x"}}, "key 2 in a", "int"),
-        ({None: 1}, "key None", "NoneType"),
-        ([("a", 1)], "kwargs", "list"),
-    ],
-)
-def test_f5_kwargs_that_are_no_json_are_refused_by_key_and_type(
-    kwargs, culprit, kind, manager, storage, stored
-):
-    manager.update_configuration({"t_ship": AFTER_PAID})
-    before = stored(storage)
-
-    with pytest.raises(InvalidKwargs) as caught:
-        manager.fire("paid", kwargs)
-
-    message = str(caught.value)
-    assert message.startswith("trigger 'paid': ")
-    assert culprit in message
-    assert kind in message
-    assert stored(storage) == before
-
-
-@pytest.mark.parametrize(
-    "kwargs",
-    [
-        {},
-        {"": 0, "with space": 1, "ünïcode ✓": "✓"},
-        {"a": [None, True, False, 0, -1, 1.5, "", [], {}]},
-        {"big": 10**300, "small": 5e-324, "zero": -0.0},
-        {"text": "line\nbreak\0nul\ud800lone surrogate"},
-        {"paid": {"paid": {"paid": {}}}},
-    ],
-)
-def test_f5_what_json_has_a_form_for_arrives_as_it_was_fired(kwargs, manager):
-    manager.update_configuration({"t_ship": AFTER_PAID})
-
-    manager.fire("paid", kwargs)
-
-    assert manager.instance("t_ship#0").trigger_kwargs == {"paid": kwargs}
-
-
-def test_f5_a_structure_that_contains_itself_is_refused(manager):
-    kwargs = {"list": []}
-    kwargs["list"].append(kwargs)
-
-    with pytest.raises(InvalidKwargs, match=r"list\[0\]\.list\[0\].*contains itself"):
-        manager.fire("paid", kwargs)
-
-
-def test_f5_what_was_fired_is_not_the_callers_any_more(manager):
-    manager.update_configuration({"t_ship": {**AFTER_PAID, "andEvery": "ordered"}})
-    kwargs = {"items": [{"count": 1}]}
-
-    manager.fire("paid", kwargs)
-    kwargs["items"][0]["count"] = 2
-    manager.instance("t_ship#0").trigger_kwargs["paid"]["items"].append("mine")
-    manager.fire("ordered")
-    manager.fire("ordered")
-
-    assert [instance.trigger_kwargs["paid"] for instance in manager.instances()] == [
-        {"items": [{"count": 1}]},
-        {"items": [{"count": 1}]},
-    ]
-
-
-def test_f6_the_second_fire_of_an_event_changes_nothing_and_returns_the_firsts_outcome(
-    manager, storage, stored, runner
-):
-    manager.update_configuration({"t_ship": {**AFTER_PAID, "andEvery": "paid"}})
-    first = manager.fire("paid", {"amount": 1}, event_id="e1")
-    before = stored(storage)
-
-    second = manager.fire("paid", {"amount": 1}, event_id="e1")
-
-    assert second == first == FireOutcome("paid", created=("t_ship#0",), scheduled=("t_ship#0",))
-    assert stored(storage) == before
-    assert runner.names == ["t_ship#0"]
-
-
-def test_f6_an_event_of_another_id_is_another_event(manager):
-    manager.fire("paid", event_id="e1")
-
-    assert manager.fire("paid", event_id="e2") == FireOutcome("paid", is_awaited=False)
-
-
-@pytest.mark.parametrize(
-    ("firing", "differs"),
-    [
-        (("packed", {"amount": 1}, "e1"), "fired 'paid' before, and now 'packed'"),
-        (("paid", {"amount": 2}, "e1"), "and now 'paid' with other kwargs"),
-        (("paid", {"amount": 1.5}, "e1"), "and now 'paid' with other kwargs"),
-        (("paid", {}, "e1"), "and now 'paid' with other kwargs"),
-        (("paid", None, "e1"), "and now 'paid' with other kwargs"),
-    ],
-)
-def test_f11_an_event_that_comes_again_with_another_firing_is_refused(
-    manager, storage, stored, runner, firing, differs
-):
-    manager.update_configuration({"t_ship": {**AFTER_PAID, "andEvery": "paid"}})
-    manager.fire("paid", {"amount": 1}, event_id="e1")
-    before = stored(storage)
-
-    with pytest.raises(EventConflict, match=differs) as refused:
-        manager.fire(*firing[:2], event_id=firing[2])
-    with pytest.raises(EventConflict):
-        manager.fire_many([("packed",), firing])
-
-    assert "event 'e1' of session 's'" in str(refused.value)
-    assert stored(storage) == before
-    assert runner.names == ["t_ship#0"]
-
-
-def test_f11_two_of_one_id_in_a_batch_are_one_event_or_none(manager, storage, stored):
-    manager.update_configuration({"t_ship": {**AFTER_PAID, "andEvery": "paid"}})
-
-    first, second = manager.fire_many([("paid", {"a": 1}, "e1"), ("paid", {"a": 1}, "e1")])
-    before = stored(storage)
-    with pytest.raises(EventConflict):
-        manager.fire_many([("paid", {"a": 1}, "e2"), ("paid", {"a": 2}, "e2")])
-
-    assert first == second
-    assert stored(storage) == before
-
-
-@given(kwargs=st.dictionaries(st.text(), st.integers() | st.text() | st.booleans(), max_size=5))
-def test_f11_the_order_of_keys_is_no_matter_and_all_else_is(kwargs):
-    backwards = dict(reversed(list(kwargs.items())))
-
-    assert digest_of(kwargs) == digest_of(backwards)
-    assert digest_of(kwargs) != digest_of({**kwargs, "one more": None})
-
-
-def test_f11_an_event_of_a_release_that_kept_no_digest_is_told_by_its_trigger(manager, storage):
-    outcome = {"trigger_name": "paid", "created": [], "taken": [], "scheduled": [], "abandoned": []}
-    with storage.transaction("s", manager.name) as unit:
-        unit.record_outcome("e1", outcome)
-
-    assert manager.fire("paid", {"whatever": 1}, event_id="e1") == FireOutcome("paid")
-    with pytest.raises(EventConflict):
-        manager.fire("packed", event_id="e1")
-
-
 def test_f10_what_a_trigger_makes_ready_is_dispatched_in_one_order(manager, runner):
     """What existed, by task name and number; then what is made, as configured."""
     also = {"after": ["asked", "go"], "run": "app.t"}
@@ -430,24 +272,6 @@ def test_a_fire_that_no_task_names_says_so_once_a_name(manager, storage, caplog)
         f"session 's': the trigger {name!r} is recorded, but no task waits for it; "
         f"did you mean {known!r}?"
     )
-
-
-def test_f6_an_event_of_another_session_is_another_event(make_manager, runner):
-    for uid in ("s1", "s2"):
-        manager = make_manager(uid)
-        manager.update_configuration({"t_ship": AFTER_PAID})
-
-        assert manager.fire("paid", event_id="e1").scheduled == ("t_ship#0",)
-
-    assert runner.names == ["t_ship#0", "t_ship#0"]
-
-
-def test_f6_an_event_that_was_refused_may_be_fired_again(manager):
-    with pytest.raises(InvalidKwargs):
-        manager.fire("paid", {"a": object()}, event_id="e1")
-    manager.update_configuration({"t_ship": AFTER_PAID})
-
-    assert manager.fire("paid", event_id="e1").created == ("t_ship#0",)
 
 
 def test_f8_the_latest_kwargs_are_kept_of_what_nobody_awaits(manager):
@@ -495,15 +319,6 @@ def test_of_several_triggers_all_are_fired_or_none(manager, storage, stored, run
         manager.fire_many([("paid",), ("packed", {"a": object()})])
 
     assert (stored(storage), runner.names) == (before, [])
-
-
-def test_an_event_repeated_among_several_is_fired_once(manager):
-    manager.update_configuration({"t_ship": {**AFTER_PAID, "andEvery": "paid"}})
-
-    first, second = manager.fire_many([("paid", None, "e1"), ("paid", None, "e1")])
-
-    assert first == second
-    assert states(manager) == {"t_ship#0": "scheduled"}
 
 
 def test_no_trigger_is_nothing_fired(manager):

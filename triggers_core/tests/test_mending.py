@@ -16,6 +16,8 @@ from triggers_core import (
 )
 from triggers_core.recovery import recover_once
 
+from .looks import states
+
 DEADLINE_SECONDS = 30.0
 SHIP = {"after": ["paid", "packed"], "run": "shop.ship"}
 BILL = {"after": ["t_ship"], "run": "shop.bill"}
@@ -63,10 +65,6 @@ def failed(order, runner, tasks):
     order.fire_many([("paid",), ("packed",)])
     runner.work()
     return order
-
-
-def states(manager):
-    return {instance.name: instance.status.value for instance in manager.instances()}
 
 
 def said_of(instance):

@@ -16,8 +16,6 @@ from triggers_core import (
     Plugins,
     RunnerNotFound,
     SqliteStorage,
-    Storage,
-    StorageError,
     StorageNotFound,
     TriggerManager,
     default_plugins,
@@ -342,88 +340,6 @@ class TestRunners:
         assert str(raised.value) == (
             "no task runner 'heer' is registered (registered: here); did you mean 'here'?"
         )
-
-
-class TestStorages:
-    def test_one_is_known_by_its_alias(self, plugins):
-        reports, default = MemoryStorage(alias="reports"), MemoryStorage()
-        plugins.add_storage(reports)
-        plugins.add_storage(default)
-        plugins.add_storage(default)
-
-        assert plugins.storage("reports") is reports
-        assert plugins.storage() is default
-
-    def test_an_alias_has_one_storage(self, plugins):
-        first = MemoryStorage(alias="reports")
-        plugins.add_storage(first)
-
-        with pytest.raises(PluginError, match=r"alias 'reports' is taken.*another alias"):
-            plugins.add_storage(MemoryStorage(alias="reports"))
-
-        assert plugins.storage("reports") is first
-
-    def test_an_unknown_alias_is_an_error_that_lists_the_known(self, plugins, monkeypatch):
-        monkeypatch.delenv(STORAGE_VARIABLE, raising=False)
-        plugins.add_storage(MemoryStorage(alias="reports"))
-
-        with pytest.raises(StorageNotFound, match=r"'archive' \(known: reports\).*add_storage"):
-            plugins.storage("archive")
-        with pytest.raises(StorageNotFound, match=f"'default' .*set {STORAGE_VARIABLE} to a URL"):
-            plugins.storage()
-
-    def test_the_environment_names_the_default_one(self, plugins, monkeypatch, tmp_path):
-        monkeypatch.setenv(STORAGE_VARIABLE, f"sqlite:///{tmp_path / 'triggers.db'}")
-        plugins.storages.add(SqliteStorage)
-
-        storage = plugins.storage()
-
-        assert isinstance(storage, SqliteStorage)
-        assert (storage.path, storage.alias) == (tmp_path / "triggers.db", "default")
-        assert plugins.storage() is storage
-        assert TriggerManager("s-1", plugins=plugins).storage is storage
-
-    def test_the_environment_names_no_other(self, plugins, monkeypatch):
-        monkeypatch.setenv(STORAGE_VARIABLE, "memory:")
-        plugins.storages.add(MemoryStorage)
-
-        with pytest.raises(StorageNotFound, match="'reports'"):
-            plugins.storage("reports")
-
-    def test_what_the_application_adds_is_above_the_environment(self, plugins, monkeypatch):
-        monkeypatch.setenv(STORAGE_VARIABLE, "memory:")
-        plugins.storages.add(MemoryStorage)
-        storage = MemoryStorage()
-
-        plugins.add_storage(storage)
-
-        assert plugins.storage() is storage
-
-    def test_a_url_of_an_unknown_kind_is_an_error_without_its_password(self, plugins):
-        plugins.storages.add(MemoryStorage)
-
-        with pytest.raises(StorageNotFound) as raised:
-            plugins.open_storage("postgresql://app:secret@db/triggers")
-
-        assert str(raised.value) == (
-            "no storage 'postgresql' is registered (registered: memory)"
-            "; pip install triggers-postgres"
-        )
-
-    def test_a_url_that_the_class_does_not_understand_is_its_error(self, plugins):
-        plugins.storages.add(MemoryStorage)
-
-        with pytest.raises(StorageError, match="'memory:' and no more"):
-            plugins.open_storage("memory:somewhere")
-
-    def test_an_abstract_class_is_refused(self, plugins):
-        class Half(Storage):
-            name = "half"
-
-        with pytest.raises(PluginError, match=r"Half.*defines .*transaction"):
-            plugins.storages.add(Half)
-
-        assert plugins.storages.names() == []
 
 
 class TestOnePluginsObjectIsNotAnother:

@@ -199,6 +199,28 @@ def test_a_failure_is_an_error_with_its_exception(manager, tasks, ended):
     assert event.attributes["exception.type"] == "RuntimeError"
 
 
+class CannotBeShown(Exception):
+    def __str__(self):
+        raise RuntimeError("there is no text")
+
+
+def test_a_failure_that_cannot_be_shown_stays_what_it_is(manager, tasks, ended):
+    @trigger_task
+    def ship(context):
+        raise CannotBeShown
+
+    tasks["ship"] = ship
+    manager.fire("paid")
+    manager.fire("packed")
+
+    run = ended().named("run ship")
+
+    assert run.status.description == "CannotBeShown"
+    (event,) = run.events
+    assert event.attributes["exception.type"] == "CannotBeShown"
+    assert manager.instance("ship#0").metadata["error"]["type"] == "CannotBeShown"
+
+
 def test_a_retry_is_dispatched_by_the_run_that_asked_for_it_and_is_no_error(manager, tasks, ended):
     @trigger_task
     def ship(context):

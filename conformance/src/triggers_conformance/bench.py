@@ -1,23 +1,33 @@
 """The bench on which a runner stands: its plugins, store and worker, and sessions to try it with.
 
 Checks reach the runner through it, with a deadline on everything, and look at what came of it
-in the store and in the tasks' notes, which any process of this machine can write.
+in the store and in the tasks' notes, which any process of this machine can write. It keeps what
+was found broken, and has a runner that lives for each check: one cause is told once.
 """
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from triggers_conformance import tasks as check_tasks
 from triggers_conformance.harness import RunnerHarness
 from triggers_conformance.notes import Note, read_notes
-from triggers_conformance.rules import broken
-from triggers_conformance.waiting import DeadlinePassed, call_within, wait_until
+from triggers_conformance.probes import Desk
+from triggers_conformance.rules import Broken, NotChecked, Rule, because_of, broken, not_checked
+from triggers_conformance.waiting import (
+    DeadlinePassed,
+    Patience,
+    call_within,
+    wait_until,
+    wait_while_moving,
+)
+from triggers_conformance.words import Words
 from triggers_core import (
     BaseTaskRunner,
     DispatchError,
@@ -28,7 +38,6 @@ from triggers_core import (
     TaskInstance,
     TriggerManager,
     TriggersError,
-    hookimpl,
 )
 from triggers_core.plugins.entry_points import Offer, installed
 from triggers_core.plugins.in_use import STORAGE_VARIABLE
@@ -37,6 +46,13 @@ from triggers_core.rules.instance import ACTIVE
 GROUP = "triggers.runners"
 FLUSHES = 3
 LOOK_SECONDS = 1.0
+SMOKES = 2
+LONGEST_TIMEOUTS = 3
+"""Timeouts that work may take as a whole, while some of it moves within each."""
+FIRST = {"R1", "R2", "R30"}
+"""The rules that say whether the runner runs anything, in any session."""
+CANNOT_BE_BUILT = ("G1", "G2", "G3", "G4", "N1", "N2", "N3")
+"""The rules without which the framework does not build a runner."""
 
 Value = TypeVar("Value")
 
@@ -56,9 +72,14 @@ class Bench:
         self.conformance = conformance()
         self.runner_name = conformance.runner_name
         self.folder = folder
-        self.timeout = conformance.timeout if timeout is None else timeout
         self.desk = Desk()
+        self._patience = Patience(conformance.timeout if timeout is None else timeout)
+        self._broken: list[str] = []
+        self._cause: str | None = None
+        self._lives = False
+        self._places = 0
         self._open = ExitStack()
+        self._words = Words()
 
     def __enter__(self) -> Bench:
         return self
@@ -70,6 +91,83 @@ class Bench:
         """Stop the worker and close the store, if they were needed."""
         self._open.close()
 
+    @property
+    def timeout(self) -> float:
+        """Seconds to wait for each single thing."""
+        return self._patience.seconds
+
+    def begin(self, rule: Rule) -> None:
+        """Have a runner that runs tasks, or say why there is none.
+
+        Raises:
+            NotChecked: it is known already, as a rule that is broken, or too much was waited for.
+            Broken: it was not known.
+        """
+        self._words.listen()
+        if rule.number[0] in "NG":
+            return
+        if self._cause is not None:
+            because_of(self._cause, "with that, nothing of this can be looked at")
+        if self._patience.is_over:
+            what = ", ".join(self._broken)
+            not_checked(f"what is broken ({what}) took the time; mend that first")
+        if rule.number not in FIRST and not self._lives:
+            self._try_tasks()
+
+    def is_broken(self, number: str) -> bool:
+        """Return whether that rule was found broken."""
+        return number in self._broken
+
+    def check_unbroken(self, *numbers: str) -> None:
+        """Raise NotChecked if one of these rules was found broken."""
+        for number in filter(self.is_broken, numbers):
+            because_of(number, "without that this cannot be looked at")
+
+    def check_nothing_broken(self) -> None:
+        """Raise NotChecked if any rule was found broken."""
+        self.check_unbroken(*self._broken)
+
+    def look_after(self, rule: Rule) -> str:
+        """Make the runner anew if it is dead; where that is no help, the rule is the cause of what
+        follows. Return what is to be said of it, and what the workers have said."""
+        said = self._words.since_listening()
+        self._broken.append(rule.number)
+        if rule.number[0] in "NG" or (rule.number not in FIRST and self._is_alive()):
+            return said
+        self._renew()
+        if self._is_alive():
+            return f"; after that it ran nothing, and was made anew for the other checks{said}"
+        self._cause = rule.number
+        return said
+
+    def _is_alive(self) -> bool:
+        self._lives = False
+        try:
+            self._try_tasks()
+        except (Broken, NotChecked):
+            return False
+        return True
+
+    def _try_tasks(self) -> None:
+        """Have tasks run in sessions of their own, and learn how long that takes."""
+        for _ in range(SMOKES):
+            begin = time.monotonic()
+            session = self.session({"t": {"after": ["go"], "run": "note"}})
+            session.fire("go")
+            session.settle_finished()
+        self._patience.learn(time.monotonic() - begin)
+        self._lives = True
+
+    def _renew(self) -> None:
+        """Forget the runner and all that it stands on, so that it is made when it is needed."""
+        try:
+            call_within(self.timeout, self._open.close)
+        except Exception as error:  # what is dead may not be closed either
+            self._words.add(f"it could not be stopped: {type(error).__name__}: {error}")
+        self._open = ExitStack()
+        for part in ("environment", "plugins", "storage", "runner", "first_session"):
+            self.__dict__.pop(part, None)
+
     @cached_property
     def entry_points(self) -> list[Offer]:
         """The entry points that claim the runner's name."""
@@ -80,6 +178,7 @@ class Bench:
         """What stands behind the name, as it is: nothing of it is checked."""
         if self.conformance.runner_class is not None:
             return self.conformance.runner_class
+        self.check_unbroken("G1")
         if not self.entry_points:
             broken(
                 f"is not installed: no distribution has the entry point {self.runner_name!r} in "
@@ -98,23 +197,29 @@ class Bench:
     @property
     def capabilities(self) -> frozenset[str]:
         """What the runner declares; nothing, where the declaration itself is broken."""
-        declared: Any = getattr(self.runner_class, "capabilities", frozenset())
+        try:
+            declared: Any = getattr(self.runner_class, "capabilities", frozenset())
+        except (Broken, NotChecked):
+            return frozenset()
         return frozenset(declared) if isinstance(declared, (set, frozenset)) else frozenset()
 
     @cached_property
     def plugins(self) -> Plugins:
         """The plugins of this process, with the store known by its alias."""
         self.environment  # noqa: B018 - the worker starts first
-        plugins = self.conformance.make_plugins()
+        plugins = self._built("make_plugins()", self.conformance.make_plugins)
         plugins.register(self.desk, "triggers-conformance")
         return plugins
 
     @cached_property
     def environment(self) -> dict[str, str]:
         """What worker processes need in their environment; the worker runs once it is known."""
-        url = self.conformance.storage_url(self.folder)
-        environment = {STORAGE_VARIABLE: url}
-        self._open.enter_context(self.conformance.worker(self.folder, environment))
+        self._places += 1
+        place = self.folder / f"place-{self._places}"
+        place.mkdir()
+        self._words.of_files_in(place)
+        environment = {STORAGE_VARIABLE: self.conformance.storage_url(place)}
+        self._open.enter_context(self.conformance.worker(place, environment))
         return environment
 
     @cached_property
@@ -129,10 +234,24 @@ class Bench:
     @cached_property
     def runner(self) -> Any:
         """The runner object that this bench's sessions use."""
+        plugins = self.plugins
+        return self._built("its construction", lambda: plugins.runner(self.runner_name))
+
+    def _built(self, what: str, build: Callable[[], Value]) -> Value:
+        self.check_unbroken(*CANNOT_BE_BUILT)
         try:
-            return self.plugins.runner(self.runner_name)
+            return call_within(self.timeout, build)
+        except DeadlinePassed:
+            self.give_up(f"cannot be had: {what} did not end within {self.timeout:g} s")
         except TriggersError as error:
             broken(f"cannot be had: {error}")
+        except Exception as error:
+            broken(f"cannot be had: {what} raised {type(error).__name__}: {error}")
+
+    @cached_property
+    def first_session(self) -> Session:
+        """The session in which the runner is tried first; its task ``t`` runs each ``go``."""
+        return self.session({"t": {"after": ["go"], "andEvery": "go", "run": "note"}})
 
     def session(self, tasks: Mapping[str, Mapping[str, Any]]) -> Session:
         """Return a new session with these tasks, run by this runner.
@@ -161,16 +280,20 @@ class Bench:
         self._open.callback(storage.close)
         return storage
 
-    def in_time(self, call: Callable[[], Value], what: str) -> Value:
+    def in_time(
+        self, call: Callable[[], Value], what: str, *, at_most: float | None = None
+    ) -> Value:
         """Call it, and return what it does. Broken, if it raises or takes too long.
 
         Args:
             what: what is called, for the message: "fire('go')".
+            at_most: seconds, where that is less than the bench's timeout.
         """
+        timeout = self.timeout if at_most is None else min(at_most, self.timeout)
         try:
-            return call_within(self.timeout, call)
+            return call_within(timeout, call)
         except DeadlinePassed:
-            broken(f"did not return from {what} within {self.timeout:g} s")
+            self.give_up(f"did not return from {what} within {timeout:g} s", timeout)
         except DispatchError as error:
             cause = error.__cause__
             broken(f"did not accept the work of {what}: {type(cause).__name__}: {cause}")
@@ -179,14 +302,30 @@ class Bench:
         except BaseException as error:
             broken(f"let {what} raise {type(error).__name__}: {error}")
 
-    def flush(self) -> None:
-        """Let what a faulty runner may still do come out: have it run a few more instances."""
-        session = self.session({"t": {"after": ["go"], "andEvery": "go", "run": "note"}})
+    def give_up(self, did: str, seconds: float | None = None) -> NoReturn:
+        """End a check that has waited in vain; seconds: how long, if not for the timeout."""
+        self._patience.waited_in_vain(self.timeout if seconds is None else seconds)
+        broken(did)
+
+    def flush(self, session: Session | None = None) -> None:
+        """Let what a faulty runner may still do come out: have it run a few more instances.
+
+        Args:
+            session: one whose triggers ``go`` each make one; None for a session of its own.
+        """
+        if session is None:
+            session = self.session({"t": {"after": ["go"], "andEvery": "go", "run": "note"}})
         for _ in range(FLUSHES):
             session.fire("go")
             session.settle()
-        if "join" in self.capabilities:
-            self.in_time(lambda: self.runner.join_all(timeout=self.timeout), "join_all()")
+
+    def ended_soon(self, session: Session) -> set[str]:
+        """Return the names of the instances that have ended once all have, or after a while in
+        which they do not: it is for others to say that nothing runs."""
+        if not wait_until(lambda: not session.left(), self.timeout / 2):
+            self._patience.waited_in_vain(self.timeout / 2)
+        left = {name for name, _ in session.left()}
+        return {instance.name for instance in session.manager.instances()} - left
 
     def flush_if_free(self) -> None:
         """Flush, with one instance, if a worker has time for it; go on soon if none has."""
@@ -243,19 +382,25 @@ class Session:
     def dispatch(self, instance: TaskInstance) -> None:
         """Hand an instance to the runner directly; Broken, if that fails or hangs."""
         self._bench.in_time(
-            lambda: self._bench.runner.run(self.manager, instance), f"run(…, {instance.name})"
+            lambda: self._bench.runner.run(manager=self.manager, task_instance=instance),
+            f"run(…, {instance.name})",
         )
 
     def settle(self, timeout: float | None = None) -> dict[str, TaskInstance]:
-        """Wait until nothing is scheduled or running; return all instances by name."""
+        """Wait until nothing is scheduled or running; return all instances by name.
+
+        Args:
+            timeout: seconds in which some instance must begin or end; None for the bench's.
+        """
         timeout = self._bench.timeout if timeout is None else timeout
-        wait_until(lambda: not self._active(), timeout)
-        left = self._active()
+        longest = LONGEST_TIMEOUTS * timeout
+        left = wait_while_moving(self.left, timeout, longest)
         if left:
-            broken(
+            self._bench.give_up(
                 f"left {', '.join(f'{name} {status}' for name, status in left[:5])}"
                 f"{f' and {len(left) - 5} more' if len(left) > 5 else ''}: "  # noqa: PLR2004
-                f"that is so {timeout:g} s after the work was dispatched"
+                f"nothing has changed for {timeout:g} s, or there was no end after {longest:g} s",
+                timeout,
             )
         return {instance.name: instance for instance in self.manager.instances()}
 
@@ -271,7 +416,7 @@ class Session:
         """Return a note of that step; Broken, if none is written in time."""
         notes = wait_until(lambda: self.notes(step), self._bench.timeout)
         if not notes:
-            broken(
+            self._bench.give_up(
                 f"did not get a task to {step!r} within {self._bench.timeout:g} s; the instances "
                 f"are {', '.join(f'{i.name} {i.status}' for i in self.manager.instances())}"
             )
@@ -281,34 +426,9 @@ class Session:
         """Return the notes so far, oldest first: all, or those of one step."""
         return [note for note in read_notes(self.folder) if step in (None, note.step)]
 
-    def _active(self) -> list[tuple[str, Status]]:
+    def left(self) -> list[tuple[str, Status]]:
+        """Return the name and status of each instance that is scheduled or running."""
         return [(found.name, found.status) for found in self.manager.instances(statuses=ACTIVE)]
-
-
-class Desk:
-    """Stands between a dispatch of this process and the runner, and can hold work back."""
-
-    def __init__(self) -> None:
-        self._held: dict[str, list[TaskInstance]] = {}
-
-    @contextmanager
-    def holding(self, session_uid: str) -> Iterator[list[TaskInstance]]:
-        """Hold back a session's instances; yields the list that they are kept in."""
-        instances: list[TaskInstance] = []
-        self._held[session_uid] = instances
-        try:
-            yield instances
-        finally:
-            del self._held[session_uid]
-
-    @hookimpl(tryfirst=True)
-    def triggers_run(self, manager: TriggerManager, task_instance: TaskInstance) -> bool | None:
-        """Keep it, if its session is held."""
-        held = self._held.get(manager.session_uid)
-        if held is None:
-            return None
-        held.append(task_instance)
-        return True
 
 
 def _reason(instance: TaskInstance) -> str:

@@ -67,6 +67,12 @@ def storage_checks(choice: Choice) -> type[StorageConformance] | None:
             "new folder and {unique} for a new name for each check; or a --harness"
         )
     url = choice.storage if colon else OWN_STORAGES[scheme]
+    if scheme != "memory" and not ("{folder}" in url or "{unique}" in url):
+        raise pytest.UsageError(
+            f"--storage {url}: each check needs an empty storage of its own. Put {{folder}} in the "
+            "URL, which stands for a new folder, or {unique}, for a new name: "
+            f"{OWN_STORAGES.get(scheme, f'{scheme}:…{{unique}}')}"
+        )
 
     class TestStorage(StorageConformance):
         shared_by_processes = scheme != "memory"

@@ -1,4 +1,4 @@
-"""The command ``triggers-conformance``: runs the checks, and shows them as a table or JSON."""
+"""The command ``triggers-conformance``: runs the checks, and tells what they came to."""
 
 from __future__ import annotations
 
@@ -7,40 +7,31 @@ import json
 import os
 import sys
 import tempfile
-from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
-from triggers_conformance.rules import NOT_OFFERED, plain
+from triggers_conformance.report import Checked, Report, show
+from triggers_conformance.rules import NOT_CHECKED, NOT_OFFERED, plain
+from triggers_conformance.scaffold import COMMANDS, write_distribution
 
-STYLES = {"kept": "green", "broken": "bold red", "not offered": "dim"}
-
-
-@dataclass
-class Checked:
-    """One rule, as it was found.
-
-    Attributes:
-        number: of the rule.
-        demands: what the contract demands.
-        found: ``kept``, ``broken`` or ``not offered``.
-        message: what is to be said where it was not kept.
-    """
-
-    number: str
-    demands: str
-    found: str
-    message: str = ""
+EPILOG = """\
+A storage's URL has {folder} in it, which stands for a new folder, or {unique}, for a new name: each
+check gets a storage of its own, that is empty. Put such a URL in quotes:
+  triggers-conformance storage 'postgresql://localhost/test?schema={unique}'
+"""
 
 
 class Collector:
     """A pytest plugin that keeps what each rule came to, however many tests it has."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: Progress) -> None:
         self.problems: list[str] = []
+        self.capabilities: list[str] = []
+        self._progress = progress
         self._rules: dict[str, Checked] = {}
         self._rule_of_test: dict[str, Checked] = {}
 
@@ -51,9 +42,17 @@ class Collector:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
-            number, demands = _rule_of(item)
-            rule = self._rules.setdefault(number, Checked(number, demands, "kept"))
-            self._rule_of_test[item.nodeid] = rule
+            rule = _rule_of(item)
+            self._rule_of_test[item.nodeid] = self._rules.setdefault(rule.number, rule)
+        self._progress.begin(len(session.items))
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        rule = self._rule_of_test[nodeid]
+        self._progress.look_at(f"{rule.number} {rule.title}")
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        declared: Any = getattr(getattr(item, "cls", None), "runner_class", None)
+        self.capabilities = sorted(getattr(declared, "capabilities", ()))
 
     def pytest_exception_interact(
         self, call: pytest.CallInfo[object], report: pytest.CollectReport | pytest.TestReport
@@ -67,48 +66,95 @@ class Collector:
         if checked.found == "broken":
             return
         if report.failed:
-            checked.found = "broken"
-            checked.message = _said(report)
+            checked.found, checked.message = "broken", _said(report)
+            checked.said = "\n".join(text for _, text in report.sections).strip()
         elif report.skipped:
-            checked.found = "not offered"
-            checked.message = _said(report).removeprefix("Skipped: ").removeprefix(NOT_OFFERED)
+            checked.found, checked.message = _left_out(_said(report).removeprefix("Skipped: "))
+
+
+class Progress:
+    """Shows on the terminal what is looked at; where there is none, nothing."""
+
+    def __init__(self, bar: Any = None) -> None:
+        self._bar = bar
+        self._task: Any = None
+
+    def begin(self, count: int) -> None:
+        """There are so many checks."""
+        if self._bar is not None:
+            self._task = self._bar.add_task("", total=count)
+
+    def look_at(self, what: str) -> None:
+        """The next one begins."""
+        if self._bar is not None:
+            self._bar.update(self._task, advance=1, description=what)
+
+
+@contextmanager
+def progress_shown() -> Iterator[Progress]:
+    """Show the progress on standard error until the body is left."""
+    if find_spec("rich") is None:
+        yield Progress()
+        return
+    from rich.console import Console  # noqa: PLC0415 - in the extra [cli]
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn  # noqa: PLC0415
+    from rich.progress import Progress as Bar  # noqa: PLC0415
+
+    # Its own descriptor: pytest takes the process' own for what the checks print.
+    with open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") as terminal:
+        console = Console(file=terminal)
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+        with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+            yield Progress(bar)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 where no rule is broken, 1 where one is, 2 where
     nothing could be checked."""
-    options = _parsed(arguments)
-    if not options.json and find_spec("rich") is None:
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in COMMANDS:
+        return write_distribution(words)
+    options = _parsed(words)
+    needs_extra = not (options.json or options.markdown)
+    if needs_extra and find_spec("rich") is None:
         sys.exit("the table needs an extra: pip install 'triggers-conformance[cli]'; or --json")
-    collector = Collector()
-    _run_checks(collector, options)
-    checks = collector.checks
-    if not checks:
+    with progress_shown() as progress:
+        collector = Collector(progress)
+        _run_checks(collector, options)
+    if not collector.checks:
         print("\n".join(collector.problems) or "there are no checks", file=sys.stderr)
         return 2
-    conforms = all(check.found != "broken" for check in checks)
+    report = Report(options.kind, options.name, collector.checks, collector.capabilities)
     if options.json:
-        report = {
-            options.kind: options.name,
-            "conforms": conforms,
-            "checks": [asdict(check) for check in checks],
-        }
-        print(json.dumps(report, indent=2, ensure_ascii=False))
+        print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+    elif options.markdown:
+        print(report.to_markdown())
     else:
-        _show(f"the contract of the {options.kind} {options.name}", checks)
-    return 0 if conforms else 1
+        show(report)
+    return 0 if report.conforms else 1
 
 
 def _parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="triggers-conformance",
-        usage="%(prog)s [options] RUNNER\n       %(prog)s [options] storage NAME_OR_URL",
+        usage="%(prog)s [options] RUNNER\n       %(prog)s [options] storage NAME_OR_URL"
+        "\n       %(prog)s new-runner NAME [FOLDER]\n       %(prog)s new-storage NAME [FOLDER]",
         description="Check an installed task runner, or a storage, against its contract.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="+", help="what to check", metavar="RUNNER")
     parser.add_argument("--harness", metavar="MODULE:CLASS", help="your own subclass of checks")
-    parser.add_argument("--timeout", metavar="SECONDS", help="for each single thing waited for")
-    parser.add_argument("--json", action="store_true", help="write JSON in place of the table")
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        help="at most, for each single thing waited for; less, where tasks were seen to run fast",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="write JSON in place of the table")
+    form.add_argument(
+        "--markdown", action="store_true", help="write Markdown, with a badge, for a README"
+    )
     parser.add_argument("--junit", metavar="FILE", help="write a JUnit report too")
     options = parser.parse_args(arguments)
     match options.names:
@@ -142,43 +188,24 @@ def _run_checks(collector: Collector, options: argparse.Namespace) -> None:
         )
 
 
-def _rule_of(item: pytest.Item) -> tuple[str, str]:
-    """Return (number, what it demands) of a check of a runner or of a storage."""
+def _rule_of(item: pytest.Item) -> Checked:
+    """Return the rule of a check of a runner or of a storage."""
     function: Any = getattr(item, "function", None)
     if hasattr(function, "rule"):
-        return function.rule.number, function.rule.demands
+        return Checked(function.rule.number, function.rule.title, function.rule.demands)
     number, _, demands = plain(function.__doc__ or "").partition(": ")
-    return number, demands
+    title = function.__name__.removeprefix("test_").partition("_")[2].replace("_", " ")
+    return Checked(number, title, demands)
+
+
+def _left_out(reason: str) -> tuple[str, str]:
+    """Return what was found, and the reason, of a check that was skipped."""
+    if reason.startswith(NOT_CHECKED):
+        return "not checked", reason.removeprefix(NOT_CHECKED)
+    return "not offered", reason.removeprefix(NOT_OFFERED)
 
 
 def _said(report: pytest.TestReport) -> str:
     if isinstance(report.longrepr, tuple):
         return str(report.longrepr[2])
     return str(report.longrepr)
-
-
-def _titled(check: Checked) -> str:
-    """Return the message; one that does not say which rule it is about, under its rule."""
-    if check.message.startswith(check.number):
-        return check.message
-    return f"{check.number} is broken: {check.demands}\n{check.message}"
-
-
-def _show(title: str, checks: list[Checked]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - in the extra [cli]
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    console = Console()
-    table = Table("rule", "the contract", "found", title=title)
-    for check in checks:
-        style = STYLES[check.found]
-        said = f"\n{check.message}" if check.found == "not offered" else ""
-        demands = Text(check.demands).append(said, style=style)
-        table.add_row(check.number, demands, Text(check.found, style=style))
-    console.print(table)
-    for check in checks:
-        if check.found == "broken":
-            console.print(Text(f"\n{_titled(check)}"), soft_wrap=True)
-    counts = {found: sum(check.found == found for check in checks) for found in STYLES}
-    console.print(", ".join(f"{count} {found}" for found, count in counts.items()))

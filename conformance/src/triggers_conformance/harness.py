@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
-from triggers_conformance.rules import not_offered
+from triggers_conformance.rules import not_checked
 from triggers_core import BaseTaskRunner, Plugins, SqliteStorage, Storage, TriggerManager
 
-DEFAULT_TIMEOUT = 60.0
+DEFAULT_TIMEOUT = 30.0
 
 
 class RunnerHarness:
@@ -19,8 +19,9 @@ class RunnerHarness:
     Attributes:
         runner_name: what the runner is registered as.
         runner_class: the class, where it has no entry point (yet).
-        timeout: seconds for each single thing waited for; the option ``--triggers-timeout``
-            overrides it. It costs nothing while all is well.
+        timeout: at most so many seconds for each single thing waited for; less, once tasks were
+            seen to run fast. The option ``--triggers-timeout`` overrides it. It costs nothing while
+            all is well.
         examples: random sessions that check M1 runs.
     """
 
@@ -75,8 +76,13 @@ class RunnerHarness:
 
     def refusing(self, runner: Any) -> AbstractContextManager[object]:
         """Return a context manager in which the engine accepts no work (a broker that is down,
-        a pool that is closed). Without it, check R20 is not offered."""
-        not_offered("override refusing() with a way to make the engine refuse work")
+        a pool that is closed). Without it, R20 is not checked."""
+        not_checked(
+            "say in your subclass of RunnerConformance how the engine refuses work:\n"
+            "    @contextmanager\n"
+            "    def refusing(self, runner):\n"
+            "        with a_broker_that_is_down(): yield"
+        )
 
 
 def sqlite_url(folder: Path) -> str:

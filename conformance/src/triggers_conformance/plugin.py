@@ -49,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--triggers-timeout",
         type=float,
         metavar="SECONDS",
-        help="how long a check waits for each single thing (default: the class's own, 60)",
+        help="how long a check waits at most for each single thing (default: the class's own, 30)",
     )
 
 
@@ -82,9 +82,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     name = config.getoption("--runner") or config.getoption("--storage")
     if not name:
         return
+    stats = terminalreporter.stats
+    skipped = [str(report.longrepr) for report in stats.get("skipped", [])]
+    not_checked = sum("not checked: " in reason for reason in skipped)
     counts = {
-        word: len(terminalreporter.stats.get(outcome, []))
-        for outcome, word in (("passed", "kept"), ("failed", "broken"), ("skipped", "not offered"))
+        "kept": len(stats.get("passed", [])),
+        "broken": len(stats.get("failed", [])),
+        "not offered": len(skipped) - not_checked,
+        "not checked": not_checked,
     }
     told = ", ".join(f"{count} {word}" for word, count in counts.items())
     terminalreporter.write_line(f"contract of {name}: {told}")

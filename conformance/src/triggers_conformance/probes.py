@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, NoReturn
 
 from triggers_core import (
@@ -116,3 +117,29 @@ def public_only(manager: TriggerManager) -> set[str]:
     PublicOnly.__name__ = own_class.__name__
     manager.__class__ = PublicOnly
     return touched
+
+
+class Desk:
+    """Stands between a dispatch of this process and the runner, and can hold work back."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, list[TaskInstance]] = {}
+
+    @contextmanager
+    def holding(self, session_uid: str) -> Iterator[list[TaskInstance]]:
+        """Hold back a session's instances; yields the list that they are kept in."""
+        instances: list[TaskInstance] = []
+        self._held[session_uid] = instances
+        try:
+            yield instances
+        finally:
+            del self._held[session_uid]
+
+    @hookimpl(tryfirst=True)
+    def triggers_run(self, manager: TriggerManager, task_instance: TaskInstance) -> bool | None:
+        """Keep it, if its session is held."""
+        held = self._held.get(manager.session_uid)
+        if held is None:
+            return None
+        held.append(task_instance)
+        return True

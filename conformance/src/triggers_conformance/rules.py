@@ -12,7 +12,9 @@ import pytest
 
 GUIDE = "docs/runners.md"
 NOT_OFFERED = "not offered: "
-"""Begins the reason of a check that was left out, so that reports can tell it from a pass."""
+NOT_CHECKED = "not checked: "
+"""Each begins the reason of a check that was left out: the first, where the runner is not bound by
+the rule; the second, where it is, and could not be looked at."""
 
 GROUPS = "NGRCM"
 """The letters of rules' numbers, in the order in which a report has them."""
@@ -25,6 +27,16 @@ class Tried(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]: ...
+
+    def begin(self, rule: Rule) -> None:
+        """Have all that the check needs; Broken or NotChecked where it cannot be had."""
+
+    def is_broken(self, number: str) -> bool:
+        """Return whether a check before found that rule broken."""
+
+    def look_after(self, rule: Rule) -> str:
+        """Have a runner that lives for the checks after one that found it broken; return what is
+        to be said of that."""
 
 
 Bench = TypeVar("Bench", bound=Tried)
@@ -39,6 +51,10 @@ class NotOffered(Exception):
     """A check does not apply to this runner; the text says why."""
 
 
+class NotChecked(Exception):
+    """A check could not look at what it is about; the text says why, and what would let it."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """One rule.
@@ -47,13 +63,17 @@ class Rule:
         number: a letter for the group and a number: ``"R3"``.
         demands: what the contract demands, in one sentence.
         mend: how to mend a runner that breaks it.
+        title: the rule in a few words.
         needs: the capability that a runner must declare for the rule to bind it, or None.
+        presumes: a rule without which the check cannot tell what is wrong, or None.
     """
 
     number: str
     demands: str
     mend: str
+    title: str
     needs: str | None = None
+    presumes: str | None = None
 
     def failure(self, runner_name: str, did: str) -> str:
         """Return what is said to the author of a runner that breaks the rule."""
@@ -76,34 +96,60 @@ def not_offered(reason: str) -> NoReturn:
     raise NotOffered(reason)
 
 
+def not_checked(reason: str) -> NoReturn:
+    """End a check that could not be made."""
+    raise NotChecked(reason)
+
+
+def because_of(number: str, what: str) -> NoReturn:
+    """End a check that could not be made as another rule is broken."""
+    not_checked(f"because of {number}: {what}")
+
+
 def rule(
-    number: str, *, mend: str, needs: str | None = None
+    number: str, *, mend: str, needs: str | None = None, presumes: str | None = None
 ) -> Callable[[Check[Bench]], Check[Bench]]:
     """Make a check of a method; the first sentence of its docstring is what the rule demands."""
 
     def decorate(check: Check[Bench]) -> Check[Bench]:
-        the_rule = Rule(number, _first_paragraph(check.__doc__ or ""), mend, needs)
+        demands = _first_paragraph(check.__doc__ or "")
+        title = check.__name__.removeprefix(f"test_{number.lower()}_").replace("_", " ")
+        the_rule = Rule(number, demands, mend, title, needs, presumes)
 
         @functools.wraps(check)
         def checked(self: Any, triggers_bench: Bench) -> None:
             try:
-                if needs is not None and needs not in triggers_bench.capabilities:
-                    not_offered(f"the runner does not declare the capability {needs!r}")
+                _bind(the_rule, triggers_bench)
                 check(self, triggers_bench)
             except NotOffered as reason:
                 pytest.skip(f"{NOT_OFFERED}{reason}")
+            except NotChecked as reason:
+                pytest.skip(f"{NOT_CHECKED}{reason}")
             except Broken as error:
                 did = str(error)
             except Exception as error:
                 did = f"raised\n{''.join(traceback.format_exception(error))}"
             else:
                 return
-            pytest.fail(the_rule.failure(triggers_bench.runner_name, did), pytrace=False)
+            _fail(the_rule, triggers_bench, did)
 
         checked.rule = the_rule  # type: ignore[attr-defined]
         return checked
 
     return decorate
+
+
+def _bind(the_rule: Rule, bench: Tried) -> None:
+    if the_rule.needs is not None and the_rule.needs not in bench.capabilities:
+        not_offered(f"the runner does not declare the capability {the_rule.needs!r}")
+    bench.begin(the_rule)
+
+
+def _fail(the_rule: Rule, bench: Tried, did: str) -> NoReturn:
+    did += bench.look_after(the_rule)
+    if the_rule.presumes is not None and bench.is_broken(the_rule.presumes):
+        pytest.skip(f"{NOT_CHECKED}because of {the_rule.presumes}: the runner {did}")
+    pytest.fail(the_rule.failure(bench.runner_name, did), pytrace=False)
 
 
 def rules_of(conformance: type) -> list[Rule]:

@@ -7,14 +7,19 @@ so does what these tasks pass on.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, cast
 
-from triggers_conformance.notes import write_note
+from triggers_conformance.notes import read_notes, write_note
+from triggers_conformance.odd import ENDINGS, ODD
 from triggers_conformance.waiting import wait_until
 from triggers_core import TaskContext, TriggerTask, trigger_task
 
 MAX_RETRIES = 2
+
+WHOSE: ContextVar[str | None] = ContextVar("triggers_conformance_whose", default=None)
+"""The session that a caller or a task says is its own."""
 
 
 class MeantToFail(Exception):
@@ -78,6 +83,12 @@ def fail(context: TaskContext) -> Any:
 
 
 @trigger_task
+def raise_odd(context: TaskContext) -> Any:
+    """Raise what the configuration's ``withParams`` says under ``odd``."""
+    raise {**ODD, **ENDINGS}[context.trigger_kwargs["odd"]["kind"]]()
+
+
+@trigger_task
 def leave(context: TaskContext) -> Any:
     """Raise SystemExit, as a library that calls ``sys.exit`` does."""
     _write("leave", context)
@@ -129,6 +140,53 @@ def start_many(context: TaskContext) -> Any:
     _write("start_many", context)
     for number in range(_told(context, "count")):
         context.manager.fire("more", {**_passed_on(context), "number": number})
+    return _passed_on(context)
+
+
+@trigger_task
+def fire_more(context: TaskContext) -> Any:
+    """Fire ``more`` with the kwargs ``more``, and write down when that is done."""
+    context.manager.fire("more", {**_passed_on(context), **_told(context, "more")})
+    _write("fired", context)
+    return _passed_on(context)
+
+
+@trigger_task
+def fire_and_wait(context: TaskContext) -> Any:
+    """Fire ``more``, and write down whether what it starts runs while this task does."""
+    notes = _told(context, "notes")
+    context.manager.fire("more", _passed_on(context))
+    met = wait_until(lambda: read_notes(notes), _told(context, "timeout"))
+    _write("met" if met else "missed", context)
+    return _passed_on(context)
+
+
+@trigger_task
+def take_turn(context: TaskContext) -> Any:
+    """Have a cascade, which may start this task again, until each folder of ``first`` has a note;
+    write down if that is not so after ``rounds`` of it, each but the first of ``seconds``. The file
+    ``over`` then ends it for all."""
+    keys = ("notes", "round", "rounds", "seconds", "first", "over")
+    told = {key: _told(context, key) for key in keys}
+    over = Path(told["over"])
+
+    def is_over() -> bool:
+        had_theirs = all(any(Path(folder).glob("*.note")) for folder in told["first"])
+        return had_theirs or over.exists()
+
+    if wait_until(is_over, told["seconds"] if told["round"] else 0.0):
+        context.skip()
+    if told["round"] >= told["rounds"]:
+        over.touch()
+        context.skip()
+    return {**told, "round": told["round"] + 1}
+
+
+@trigger_task
+def tell_whose(context: TaskContext) -> Any:
+    """Write down whose context this is, and say that it is this session's."""
+    _write("tell_whose", context, WHOSE.get())
+    WHOSE.set(context.instance.session_uid)
     return _passed_on(context)
 
 

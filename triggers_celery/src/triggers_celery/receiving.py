@@ -38,6 +38,9 @@ from triggers_core.task import RetryRequested
 STORAGE_RETRY_SECONDS = 10.0
 """From a store that could not be used to the next try of the message."""
 
+POOLS_OF_GREENLETS = frozenset({"eventlet", "gevent", "greenlet"})
+"""Packages whose time limits and kills are exceptions of their own, and no ``Exception``."""
+
 TOLD_TO_END = range(1 - 256, signal.NSIG - 256)
 """What a process of Celery's pool exits with: the signal that told it to, less 256."""
 
@@ -109,9 +112,21 @@ def _execute(task: Task, message: Any, watch: _Watch) -> TaskInstance:
     except DispatchError as error:
         _logger.error("%s", error)
         ended = manager.instance(instance.name)
+    except (Exception, SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        if _is_the_pools(error):
+            raise
+        # The task's own, as asyncio's CancelledError, and recorded: it is to end no process.
+        ended = manager.instance(instance.name)
     if ended is None:
         _drop(task, manager, instance)
     return ended
+
+
+def _is_the_pools(error: BaseException) -> bool:
+    """Return whether the pool threw this into the task, and waits for it to come out."""
+    return type(error).__module__.partition(".")[0] in POOLS_OF_GREENLETS
 
 
 def _open(task: Task, message: Any) -> tuple[TriggerManager, TaskInstance]:
@@ -234,4 +249,6 @@ def _told_as_failed(ended: TaskInstance, error: BaseException | None) -> BaseExc
     recorded = ended.metadata.get("error", {})
     if recorded.get("type") == MaxRetriesExceeded.__name__:
         return MaxRetriesExceeded(recorded["message"])
-    return error or TriggersError(f"{recorded.get('type')}: {recorded.get('message')}")
+    if error is None or isinstance(error, MemoryError):  # for which Celery ends the whole worker
+        return TriggersError(f"{recorded.get('type')}: {recorded.get('message')}")
+    return error

@@ -15,7 +15,7 @@ from weakref import ReferenceType, ref
 
 from opentelemetry import trace
 from opentelemetry.context import Context, get_current
-from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
+from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 
 from triggers_core import TaskInterruption, hookimpl
 from triggers_opentelemetry.carrying import Kept, connect_celery, from_celery, has_span
@@ -106,11 +106,22 @@ def triggers_execute(context: TaskContext) -> Generator[None, Any, Any]:
             span.add_event(type(interruption).__name__)
             raise
         except BaseException as error:
-            span.record_exception(error)
-            span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {error}")
+            _record(span, error)
             raise
         finally:
             _just_run.set((ref(manager), set_span_in_context(span, Context())))
+
+
+def _record(span: Span, error: BaseException) -> None:
+    """Note the error that a task ended by; one that cannot be shown is noted by its type."""
+    name = type(error).__name__
+    try:
+        text = f"{name}: {error}"
+        span.record_exception(error)
+    except Exception:  # an exception may answer anything when it is asked for its text
+        text = name
+        span.add_event("exception", {"exception.type": name})
+    span.set_status(StatusCode.ERROR, text)
 
 
 def _queued(instance: TaskInstance) -> dict[str, float]:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass, field
 from weakref import WeakSet
 
@@ -144,7 +145,8 @@ class ThreadPool:
         thread = _PoolThread(target=self._work, name=self._name, daemon=False)
         self._threads.add(thread)
         try:
-            thread.start()
+            # In a context of its own: where threads inherit one, it is that of whoever came first.
+            Context().run(thread.start)
         except Exception:
             self._threads.discard(thread)
             raise

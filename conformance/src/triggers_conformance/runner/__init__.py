@@ -13,17 +13,24 @@ from triggers_conformance.bench import Bench
 from triggers_conformance.harness import RunnerHarness
 from triggers_conformance.machine import check_against_model
 from triggers_conformance.rules import rule
+from triggers_conformance.runner.acceptance import Acceptance
+from triggers_conformance.runner.callers import Callers
+from triggers_conformance.runner.closing import Closing
 from triggers_conformance.runner.cooldown import Cooldown
 from triggers_conformance.runner.dispatch import Dispatch
 from triggers_conformance.runner.duplicates import Duplicates
 from triggers_conformance.runner.endings import Endings
 from triggers_conformance.runner.execution import Execution
+from triggers_conformance.runner.harm import Harm
+from triggers_conformance.runner.leftovers import Leftovers
 from triggers_conformance.runner.lifecycle import Lifecycle
 from triggers_conformance.runner.load import Load
 from triggers_conformance.runner.managers import Managers
 from triggers_conformance.runner.naming import Naming
+from triggers_conformance.runner.nesting import Nesting
 from triggers_conformance.runner.places import Places
 from triggers_conformance.runner.registration import Registration
+from triggers_conformance.runner.turns import Turns
 from triggers_conformance.runner.waiting import Waiting
 
 
@@ -31,16 +38,23 @@ from triggers_conformance.runner.waiting import Waiting
 class RunnerConformance(
     Places,
     Waiting,
+    Closing,
     Lifecycle,
+    Leftovers,
+    Turns,
     Load,
     Managers,
     Duplicates,
     Cooldown,
+    Nesting,
+    Harm,
     Endings,
     Execution,
+    Callers,
     Dispatch,
-    Registration,
+    Acceptance,
     Naming,
+    Registration,
     RunnerHarness,
 ):
     """The checks of one runner. Subclass it, name the runner, and pytest collects them.
@@ -52,6 +66,7 @@ class RunnerConformance(
     @rule("M1", mend="run the script above; the rules R say what each step demands")
     def test_m1_random_sessions_end_as_the_rules_say(self, triggers_bench: Bench) -> None:
         """Any configuration and any triggers end as the rules of the framework say."""
+        triggers_bench.check_nothing_broken()
         check_against_model(triggers_bench, self.examples)
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from unittest import mock
+
 from triggers_conformance.bench import Bench, Session
 from triggers_conformance.rules import broken, rule
-from triggers_conformance.runner.steps import each_go
+from triggers_conformance.runner.steps import each_go, held_instances
 from triggers_conformance.waiting import wait_until
 from triggers_core import Status
 
 WAITING = 40
 COOLDOWN = 0.5
+HOUR = 3600.0
 LONG_COOLDOWNS = (4.0, 16.0)
 """Seconds. A machine too busy for the first is given the second."""
 
 
 class Cooldown:
-    """Checks R16, C5."""
+    """Checks R16, R59, C5."""
 
     @rule(
         "R16",
@@ -25,10 +29,20 @@ class Cooldown:
         """A retry starts no sooner than its cooldown after the attempt before."""
         session = triggers_bench.session({"t": {"after": ["go"], "run": "retry_once"}})
         session.fire("go", cooldown=COOLDOWN)
-        clone = session.settle()["t#1"]
+        clone = session.settle(triggers_bench.timeout + COOLDOWN)["t#1"]
         started = session.notes()[-1].at
         if started < clone.not_before:
             broken(f"ran a retry {clone.not_before - started:.3f} s before its cooldown was over")
+
+    @rule("R59", mend="wait for not_before - manager.storage.now(), by no clock of your own")
+    def test_r59_the_storages_clock_is_the_clock(self, triggers_bench: Bench) -> None:
+        """How long a cooldown still is, the storage's clock says, whatever this machine's says."""
+        session = triggers_bench.session(each_go("note"))
+        (instance,) = held_instances(session, "go", 1)
+        now = triggers_bench.storage.now
+        with mock.patch.object(triggers_bench.storage, "now", side_effect=lambda: now() + HOUR):
+            session.dispatch(replace(instance, not_before=now() + HOUR))
+            session.settle_finished()
 
     @rule("C5", needs="cooldown", mend="use the engine's own delay; do not sleep in a worker")
     def test_c5_a_cooldown_keeps_no_worker_busy(self, triggers_bench: Bench) -> None:
@@ -39,20 +53,21 @@ class Cooldown:
             )
             for _ in range(WAITING):
                 session.fire("go", cooldown=cooldown)
-            _wait_for_clones(triggers_bench, session, WAITING)
+            patience = triggers_bench.timeout + cooldown
+            _wait_for_clones(session, WAITING, patience)
             session.fire("then")
-            instances = session.settle()
+            instances = session.settle(patience)
             due = min(i.not_before for i in instances.values() if i.not_before)
             if instances["quick#0"].changed_at < due:
                 return
         broken(f"ran other work only after the cooldown of {WAITING} waiting instances")
 
 
-def _wait_for_clones(bench: Bench, session: Session, count: int) -> None:
+def _wait_for_clones(session: Session, count: int, patience: float) -> None:
     """Wait until all first attempts have asked for their retry."""
     first = session.manager.instances
-    if not wait_until(lambda: len(first(statuses={Status.REPLAYED})) >= count, bench.timeout):
+    if not wait_until(lambda: len(first(statuses={Status.REPLAYED})) >= count, patience):
         broken(
-            f"did not run {count} first attempts within {bench.timeout:g} s, while some of them "
+            f"did not run {count} first attempts within {patience:g} s, while some of them "
             "waited for their cooldown already"
         )

@@ -10,7 +10,8 @@ from triggers_core import Status
 
 FAILURES = 40
 """More than any runner's workers by default, so that a worker lost to each is noticed."""
-LEAVERS = 4
+LEAVERS = 20
+"""More than the workers of most runners; each costs some of them a process."""
 
 
 class Endings:

@@ -12,7 +12,6 @@ from triggers_conformance.probes import ExecutionSpy, public_only
 from triggers_conformance.rules import broken, not_offered, rule
 from triggers_conformance.runner.steps import (
     FIRES_PER_THREAD,
-    check_each_ran_once,
     each_go,
     held_instances,
     listed,
@@ -37,15 +36,7 @@ UNLIKELY_KWARGS: Mapping[str, Any] = {
 
 
 class Execution:
-    """Checks R2, R4, R5, R6, R8, R21, R22, R28, R29, R30, R31, R33, R34."""
-
-    @rule("R2", mend="call triggers_core.execute once for each instance that run() is given")
-    def test_r2_each_instance_is_executed_once(self, triggers_bench: Bench) -> None:
-        """Every instance handed to ``run`` is executed, and once only."""
-        session = triggers_bench.session(each_go("note"))
-        for _ in range(FIRES_PER_THREAD):
-            session.fire("go")
-        check_each_ran_once(triggers_bench, session, FIRES_PER_THREAD)
+    """Checks R4, R5, R6, R8, R21, R22, R28, R29, R31, R33, R34."""
 
     @rule("R4", mend="pass on the very instance that run() was given; keep no 'current' one")
     def test_r4_the_task_runs_for_its_own_instance(self, triggers_bench: Bench) -> None:
@@ -182,16 +173,6 @@ class Execution:
         finally:
             if touched:
                 broken(f"used {listed(touched)} of the manager")
-
-    @rule("R30", mend="use the manager that run() is given; keep none from an earlier call")
-    def test_r30_each_instance_runs_in_its_own_session(self, triggers_bench: Bench) -> None:
-        """Sessions that run at the same time do not mix."""
-        sessions = [triggers_bench.session(each_go("note")) for _ in range(3)]
-        for _ in range(3):
-            for session in sessions:
-                session.fire("go")
-        for session in sessions:
-            check_each_ran_once(triggers_bench, session, 3)
 
     @rule("R31", mend="execute with the manager that run() is given, and so with its plugins")
     def test_r31_the_plugins_take_part(self, triggers_bench: Bench) -> None:

@@ -7,16 +7,22 @@ import re
 import subprocess
 import uuid
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
 
 from triggers_conformance.bench import Bench, Session
 from triggers_conformance.forked import said_in_fork
-from triggers_conformance.leaving import LEAVING, leaving_process
-from triggers_conformance.notes import read_notes
-from triggers_conformance.rules import broken, not_offered, rule
-from triggers_conformance.runner.steps import each_go, held_instances, listed
+from triggers_conformance.notes import Note, read_notes
+from triggers_conformance.rules import broken, not_checked, not_offered, rule
+from triggers_conformance.runner.leaving import LEAVING, leaving_process
+from triggers_conformance.runner.steps import (
+    another_runner,
+    each_go,
+    held_instances,
+    listed,
+    workers_busy,
+)
 from triggers_conformance.waiting import DeadlinePassed, call_within, wait_until
-from triggers_core import DispatchError, TriggersError
+from triggers_core import DispatchError
 
 LEFT = 40
 """More than the workers that engines have by default, so that some run and some wait."""
@@ -27,13 +33,13 @@ RAN, REFUSED, LOST = "ran", "refused", "lost"
 
 
 class Lifecycle:
-    """Checks R40, R41, R42."""
+    """Checks R40, R41, R42, R56."""
 
     @rule("R40", mend="start your threads anew in the child (os.register_at_fork), or raise there")
     def test_r40_a_forked_child_runs_or_refuses(self, triggers_bench: Bench) -> None:
         """In a fork's child, ``run`` raises, or what it accepts is executed."""
         if not hasattr(os, "fork"):
-            not_offered("this platform has no fork")
+            not_checked("this platform has no fork")
         session = triggers_bench.session(each_go("note"))
         session.fire("go")
         session.settle_finished()
@@ -81,7 +87,7 @@ class Lifecycle:
             left = folder / LEAVING
             wait_until(lambda: left.exists() or process.poll() is not None, START_SECONDS)
             if not left.exists():
-                not_offered(f"the harness cannot be used in a process of its own:\n{output()}")
+                not_checked(f"the harness cannot be used in a process of its own:\n{output()}")
             # A runner that waits for its work does so until the gate is open.
             wait_until(lambda: process.poll() is not None, LOOK_SECONDS)
             (folder / "gate").touch()
@@ -104,14 +110,18 @@ class Lifecycle:
         """After ``close()``, ``run`` raises, or what it accepts is executed."""
         if not callable(getattr(triggers_bench.runner_class, "close", None)):
             not_offered("the runner has no close()")
-        runner = _another_runner(triggers_bench)
+        runner = another_runner(triggers_bench)
         session = triggers_bench.session(each_go("note"))
         first, second = held_instances(session, "go", 2)
         manager = session.manager
-        triggers_bench.in_time(lambda: runner.run(manager, first), f"run(…, {first.name})")
+        triggers_bench.in_time(
+            lambda: runner.run(manager=manager, task_instance=first), f"run(…, {first.name})"
+        )
         session.wait_for_note("note")
         triggers_bench.in_time(runner.close, "close()")
-        if _raises(lambda: runner.run(manager, second), triggers_bench.timeout):
+        if _raises(
+            lambda: runner.run(manager=manager, task_instance=second), triggers_bench.timeout
+        ):
             return
         if not wait_until(lambda: len(session.notes()) > 1, triggers_bench.timeout):
             broken(
@@ -119,23 +129,36 @@ class Lifecycle:
                 f"{triggers_bench.timeout:g} s later"
             )
 
+    @rule("R56", mend="in the child, begin with an empty queue; what is in it is the parent's")
+    def test_r56_a_forked_child_leaves_the_parents_work(self, triggers_bench: Bench) -> None:
+        """In a fork's child, nothing is executed that its parent has accepted."""
+        if not hasattr(os, "fork"):
+            not_checked("this platform has no fork")
+        if "remote" in triggers_bench.capabilities:
+            not_offered("the runner declares 'remote': what it accepted is in another process")
+        session = triggers_bench.session(each_go("note"))
+        with workers_busy(triggers_bench) as busy:
+            session.fire("go")
+
+            def fire_in_child() -> str:
+                # It starts the child's threads, if there are to be any.
+                with suppress(DispatchError):
+                    session.fire_unwatched("go")
+                wait_until(lambda: _notes_of(os.getpid(), session, busy), LOOK_SECONDS)
+                return listed({note.instance_name for note in _notes_of(os.getpid(), busy)})
+
+            said = said_in_fork(fire_in_child, 2 * triggers_bench.timeout + LOOK_SECONDS)
+            if said:
+                broken(f"ran in a fork's child what its parent had accepted: {said}")
+
+
+def _notes_of(pid: int, *sessions: Session) -> list[Note]:
+    return [note for session in sessions for note in session.notes() if note.pid == pid]
+
 
 def _is_active(session: Session) -> bool:
     with session.manager.storage.read(session.manager.session_uid) as reader:
         return reader.is_active()
-
-
-def _another_runner(bench: Bench) -> Any:
-    """Return a runner that may be closed; the one of the bench is needed further on."""
-    try:
-        found = bench.conformance.make_plugins().runner(bench.runner_name)
-    except TriggersError as error:
-        broken(f"cannot be had: {error}")
-    if found is not bench.runner:
-        return found
-    if "remote" in bench.capabilities:
-        not_offered("make_plugins() gives the same runner again, and closed it would be missed")
-    return bench.runner_class()
 
 
 def _raises(function: Callable[[], object], timeout: float) -> bool:

@@ -6,20 +6,17 @@ import time
 from collections.abc import Callable
 
 from triggers_conformance.bench import Bench, Session
-from triggers_conformance.rules import broken, not_offered, rule
-from triggers_conformance.runner.steps import Gate, each_go
+from triggers_conformance.rules import broken, not_checked, not_offered, rule
+from triggers_conformance.runner.steps import BUSY, FILL_SECONDS, Gate, each_go
 from triggers_conformance.waiting import DeadlinePassed, call_within, wait_until
 from triggers_core import TaskInstance
 
-BUSY = 64
-"""More than the workers that engines have by default: 32 or the processors and 4 for threads of
-the standard library, 40 for those of AnyIO."""
 SAMPLE = 20
 WAITING = 2100
 """What waits before the last: more than the usual bounds of queues, 1000, 1024 and 2048."""
 LAST = 20
 LOOK_SECONDS = 0.5
-FILL_SECONDS = 60.0
+MOST_SECONDS = 10.0
 """An engine that would take longer for all of it is not asked to."""
 
 
@@ -80,14 +77,14 @@ def _seconds_for_all(bench: Bench, ended: Session, duplicate: TaskInstance) -> f
     ended.fire("go")
     ended.settle_finished()
     seconds = (time.monotonic() - begin) * WAITING / SAMPLE
-    if seconds > FILL_SECONDS:
-        not_offered(f"{WAITING} instances would take it about {seconds:.0f} s")
+    if seconds > MOST_SECONDS:
+        not_checked(f"{WAITING} instances would take it about {seconds:.0f} s")
     return seconds
 
 
 def _dispatch_often(bench: Bench, session: Session, instance: TaskInstance, times: int) -> None:
     for _ in range(times):
-        bench.runner.run(session.manager, instance)
+        bench.runner.run(manager=session.manager, task_instance=instance)
 
 
 def _refuses(dispatch: Callable[[], None], timeout: float) -> bool:

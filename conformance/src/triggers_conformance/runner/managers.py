@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import nullcontext
 
 from triggers_conformance.bench import Bench
 from triggers_conformance.probes import ExecutionSpy, NamedManager
 from triggers_conformance.rules import broken, not_offered, rule
-from triggers_conformance.runner.steps import each_go
+from triggers_conformance.runner.steps import each_go, workers_busy
 from triggers_core import TriggerManager
+from triggers_core.rules.names import MAX_NAME_LENGTH
 
 ROUNDS = 2
+NAMES = (
+    "one/two/../three",
+    "C:\\one.two",
+    "one:two|three,four;five",
+    "*?[one]",
+    "%s{0}${HOME}`one`'\"",
+    "--one",
+    "one two",
+    "ключ é 🚀",
+    "One",
+    "one",
+    "x" * MAX_NAME_LENGTH,
+)
 
 
 class Managers:
-    """Checks R37, R38."""
+    """Checks R37, R38, R60."""
 
     @rule(
         "R37", mend="pass on the manager that run() was given; a worker opens a Reference instead"
@@ -77,3 +92,26 @@ class Managers:
                 )
         if len(spy.names) != ROUNDS:
             broken("ran what was dispatched by one Plugins with another's hooks")
+
+    @rule("R60", mend="make no file, queue or key of a name; or escape it, and cut nothing off")
+    def test_r60_any_name_will_do(self, triggers_bench: Bench) -> None:
+        """Sessions and tasks of every name that the framework takes have their work executed."""
+        tasks = {name: {"after": ["go"], "run": "note"} for name in NAMES}
+        storage, plugins = triggers_bench.storage, triggers_bench.plugins
+        make_manager = triggers_bench.conformance.make_manager
+        triggers_bench.runner  # noqa: B018 - as above
+        unique = str(uuid.uuid4())
+        uids = [f"{name} {unique}"[-MAX_NAME_LENGTH:] for name in NAMES]
+        sessions = [
+            triggers_bench.session_at(make_manager(uid, storage, plugins), tasks) for uid in uids
+        ]
+        is_inline = "inline" in triggers_bench.capabilities
+        with nullcontext() if is_inline else workers_busy(triggers_bench):
+            for session in sessions:
+                session.fire("go")
+        for session in sessions:
+            uid = session.manager.session_uid
+            session.settle_finished()
+            ran = [note.instance_name for note in session.notes() if note.session_uid == uid]
+            if sorted(ran) != sorted(f"{task}#0" for task in NAMES):
+                broken(f"ran {len(ran)} of {len(NAMES)} tasks in the session {uid!r}")

@@ -6,6 +6,8 @@ from triggers_conformance.bench import Bench
 from triggers_conformance.rules import broken, rule
 from triggers_core import BaseTaskRunner
 
+BUILT_WITHIN = 3.0
+"""Seconds; who waits for an engine takes longer at some time."""
 CAPABILITIES = frozenset({"join", "cooldown", "remote", "inline", "volatile"})
 
 
@@ -22,6 +24,7 @@ class Registration:
     @rule("G2", mend="subclass triggers_core.BaseTaskRunner")
     def test_g2_it_is_a_task_runner(self, triggers_bench: Bench) -> None:
         """The class is a subclass of ``BaseTaskRunner``."""
+        triggers_bench.check_unbroken("G1")
         found = triggers_bench.runner_class
         if not (isinstance(found, type) and issubclass(found, BaseTaskRunner)):
             broken(f"is {found!r}, which is no subclass of BaseTaskRunner")
@@ -29,6 +32,7 @@ class Registration:
     @rule("G3", mend="define run(self, manager, task_instance); leave nothing abstract")
     def test_g3_nothing_in_it_is_abstract(self, triggers_bench: Bench) -> None:
         """The class defines ``run`` and everything else that is abstract."""
+        triggers_bench.check_unbroken("G2")
         left: frozenset[str] = getattr(
             triggers_bench.runner_class, "__abstractmethods__", frozenset()
         )
@@ -41,7 +45,9 @@ class Registration:
     )
     def test_g4_it_is_built_without_arguments(self, triggers_bench: Bench) -> None:
         """The framework builds the runner without arguments."""
-        triggers_bench.in_time(triggers_bench.runner_class, "being built")
+        triggers_bench.check_unbroken("G1", "G2", "G3")
+        build = triggers_bench.runner_class
+        triggers_bench.in_time(build, "its construction", at_most=BUILT_WITHIN)
 
     @rule(
         "G5",

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 
 from triggers_conformance.bench import Bench
 from triggers_conformance.rules import broken, not_offered, rule
-from triggers_conformance.runner.steps import Gate, each_go, listed
+from triggers_conformance.runner.steps import BUSY, Gate, each_go, listed, workers_busy
+from triggers_conformance.waiting import wait_until
 from triggers_core import Status
+
+JOIN_TIMEOUTS = (0.05, 0.4)
+"""Seconds. A machine too busy for the first is given the second."""
 
 
 class Waiting:
-    """Checks C1, C2, C3, C4."""
+    """Checks C1, C2, C3, C4, C10, C11."""
 
     @rule("C1", needs="join", mend="count what is accepted, and what it dispatches in turn")
     def test_c1_join_all_waits_for_all(self, triggers_bench: Bench) -> None:
@@ -71,6 +79,35 @@ class Waiting:
             for _ in range(2):
                 triggers_bench.in_time(triggers_bench.runner.join_all, "join_all()")
         session.settle_finished()
+
+    @rule("C10", needs="join", mend="count down from one deadline, however much is waited for")
+    def test_c10_the_timeout_is_for_all_of_it(self, triggers_bench: Bench) -> None:
+        """``join_all(timeout)`` waits that long in all, however much work is left."""
+        with workers_busy(triggers_bench) as busy:
+            wait_until(lambda: busy.notes("started"), triggers_bench.timeout)
+            for timeout in JOIN_TIMEOUTS:
+                begin = time.monotonic()
+                join_all = partial(triggers_bench.runner.join_all, timeout=timeout)
+                triggers_bench.in_time(
+                    partial(_raises_timeout, join_all), f"join_all(timeout={timeout})"
+                )
+                seconds = time.monotonic() - begin
+                if seconds < BUSY * timeout / 2:
+                    return
+        broken(f"returned from join_all(timeout={timeout}) after {seconds:.1f} s")
+
+    @rule("C11", needs="join", mend="record or log what work raises; join_all() only waits")
+    def test_c11_join_all_raises_nothing_of_the_works(self, triggers_bench: Bench) -> None:
+        """``join_all()`` returns when all has ended, however it has: failed, or gone."""
+        session = triggers_bench.session(
+            {"failed": {"after": ["go"], "run": "fail"}, "left": {"after": ["go"], "run": "leave"}}
+        )
+        session.fire("go")
+        (failed, _) = session.settle().values()
+        triggers_bench.in_time(triggers_bench.runner.join_all, "join_all() after failures")
+        with suppress(Exception):
+            triggers_bench.runner.run(session.manager, replace(failed, number=failed.number + 1))
+        triggers_bench.in_time(triggers_bench.runner.join_all, "join_all()")
 
 
 def _raises_timeout(function: Callable[[], object]) -> bool:

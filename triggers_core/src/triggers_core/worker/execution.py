@@ -7,6 +7,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -48,7 +49,8 @@ def execute(
     """Run a scheduled instance to its end, cascade included. Every runner calls this.
 
     Waits for the instance's ``not_before`` first. Safe to call twice with the same instance,
-    from anywhere: the call that claims it runs it, the other returns at once.
+    from anywhere: the call that claims it runs it, the other returns at once. It runs in a copy of
+    the caller's context: what the task does to context variables is not seen by the worker's next.
 
     Args:
         task_instance: as it was dispatched; its attempt is compared with the store's.
@@ -63,6 +65,12 @@ def execute(
         StorageError: the claim or the end could not be recorded.
         InstanceNotFound: the session has no such instance.
     """
+    return copy_context().run(_execute, manager, task_instance, resolve)
+
+
+def _execute(
+    manager: TriggerManager, task_instance: TaskInstance, resolve: ResolveTask | None
+) -> TaskInstance | None:
     _wait_until(task_instance.not_before, manager)
     task = _resolve(manager, task_instance, resolve)
     context = _claim(manager, task_instance, task)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 from triggers_conformance.bench import Bench
 from triggers_conformance.harness import RunnerHarness
@@ -44,11 +47,14 @@ def leaving_process(
     """Keep such a process until the body is left; yields it, and a function that returns what it
     has written to its standard output and error."""
     import_line, expression = bench.conformance.as_written()
+    name = re.split(r"\W", expression, maxsplit=1)[0]
+    module, file = _where(type(bench.conformance))
     script = folder / "dispatch_and_leave.py"
     script.write_text(
         "from pathlib import Path\n\n"
-        f"{import_line}\n"
-        f"from {__name__} import dispatch_and_leave\n\n"
+        f"from {__name__} import dispatch_and_leave, from_file\n\n"
+        f"try:\n    {import_line}\n"
+        f"except ImportError:\n    {name} = from_file({module!r}, {file!r}).{name}\n\n"
         'if __name__ == "__main__":\n'
         f"    dispatch_and_leave({expression}, Path({str(folder)!r}), {count}, {timeout!r})\n",
         encoding="utf-8",
@@ -57,7 +63,7 @@ def leaving_process(
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - this interpreter, and what was written above
             [sys.executable, str(script)],
-            env={**os.environ, "PYTHONPATH": _python_path(bench), "PYTHONUTF8": "1"},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "1"},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -69,12 +75,17 @@ def leaving_process(
         process.wait()
 
 
-def _python_path(bench: Bench) -> str:
-    """Return where modules are found in this process, and at the end where the harness is found,
-    which pytest may have imported from a file that is on no path."""
-    folders = list(sys.path)
-    name = type(bench.conformance).__module__
-    file = getattr(sys.modules.get(name), "__file__", None)
-    if file is not None:
-        folders.append(str(Path(file).resolve().parents[name.count(".")]))
-    return os.pathsep.join(folders)
+def from_file(module_name: str, file: str) -> ModuleType:
+    """Return the module in the file, which pytest may have imported by a name of its own."""
+    spec = spec_from_file_location(module_name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[module_name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _where(conformance: type) -> tuple[str, str]:
+    """Return the name of the module that the harness is in, and its file."""
+    name = conformance.__module__
+    return name, str(getattr(sys.modules.get(name), "__file__", ""))
