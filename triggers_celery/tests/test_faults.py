@@ -261,7 +261,7 @@ def dropped(shop, manager, instance_name):
 @pytest.mark.parametrize(
     ("change", "advice"),
     [
-        ({"manager": "gone"}, "no manager 'gone' is registered (registered: hasty, triggers)"),
+        ({"manager": "gone"}, "no manager 'gone' is registered (registered: hasty, triggers"),
         ({"storage": "gone"}, "; call plugins.add_storage(…) at start-up, or for 'default' set "),
         ({"session": "gone"}, "session 'gone' has no instance 't_note#0'"),
         ({"instance": "t_note#7"}, "has no instance 't_note#7'"),

@@ -162,7 +162,7 @@ class TestFailure:
 
         frames = re.findall("File .*, in (.*)", ship().metadata["error"]["traceback"])
 
-        assert (frames[0], frames[-1]) == ("execute", "triggers_execute")
+        assert (frames[0], frames[-1]) == ("_execute", "triggers_execute")
 
     def test_the_traceback_is_whole_where_the_task_cannot_be_called(self, task, ship):
         task(lambda: None)
