@@ -8,28 +8,24 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from weakref import WeakSet
 
 import psycopg
-from psycopg import capabilities
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from triggers_core.errors import InvalidStorage, StorageError, TriggersError
+from triggers_postgres.server import Connection
 
 Begun = TypeVar("Begun")
-Connection = psycopg.Connection[Any]
 
 RETRY_PAUSES_SECONDS = (0.0, 0.1, 0.3, 1.0)
 """Before each further try of what failed with nothing begun."""
 
 RECONNECT_SECONDS = 10.0
 """How long the pool goes on trying for one connection; whoever asks next makes it start anew."""
-
-IDLE_IN_TRANSACTION_SECONDS = 60.0
-"""After which the server frees a session that is locked by a machine which is gone."""
 
 _PASSING = ("08", "25P03", "40", "53", "57P")
 """Classes of errors that may be gone at the next try: connection lost, ended for its idleness,
@@ -46,14 +42,6 @@ _DEFAULTS = {
 }
 _SHOWN = ("user", "dbname", "host", "hostaddr", "port", "service")
 
-_SET_TIMEOUTS = """
-SELECT set_config(name, setting, false)
-FROM (VALUES ('lock_timeout', %s), ('idle_in_transaction_session_timeout', %s))
-    AS wanted (name, setting)
-WHERE current_setting(name) = '0'
-"""
-"""Only where neither the server, nor the role, nor the URL has set them."""
-
 
 class Connections:
     """What one storage has open.
@@ -63,13 +51,20 @@ class Connections:
         prepare: called with the first connection of each process.
         size: how many connections a process opens at most.
         timeout: seconds to wait for one of them, and for a lock.
+        prepares: whether statements are prepared; None for where no pooler is in between.
 
     Raises:
         StorageError: the URL is none; it is not shown, as it may hold a password.
     """
 
     def __init__(
-        self, conninfo: str, *, prepare: Callable[[Connection], None], size: int, timeout: float
+        self,
+        conninfo: str,
+        *,
+        prepare: Callable[[Connection], None],
+        size: int,
+        timeout: float,
+        prepares: bool | None = None,
     ) -> None:
         given = _parsed(conninfo)
         self.shown = make_conninfo(**{key: given[key] for key in _SHOWN if key in given})
@@ -77,6 +72,7 @@ class Connections:
         self._prepare = prepare
         self._size = size
         self._timeout = timeout
+        self._prepares = prepares
         self._processes: dict[int, _Process] = {}
         _ALL.add(self)
 
@@ -161,11 +157,12 @@ class Connections:
     def _pool(self, process: _Process) -> ConnectionPool[Connection]:
         with process.lock:
             if process.pool is None:
-                with psycopg.connect(self._conninfo, autocommit=True) as connection:
+                with Connection.connect(self._conninfo, autocommit=True) as connection:
                     self._configure(connection)
                     self._prepare(connection)
                 pool = ConnectionPool(
                     self._conninfo,
+                    connection_class=Connection,
                     kwargs={"autocommit": True},
                     configure=self._configure,
                     min_size=1,
@@ -180,10 +177,7 @@ class Connections:
             return process.pool
 
     def _configure(self, connection: Connection) -> None:
-        connection.execute(
-            _SET_TIMEOUTS,
-            (_milliseconds(self._timeout), _milliseconds(IDLE_IN_TRANSACTION_SECONDS)),
-        )
+        connection.set_up(lock_timeout=self._timeout, prepare=self._prepares)
 
     def _process(self) -> _Process:
         """Connections must not cross a fork: the child leaves its parent's alone, unclosed."""
@@ -261,14 +255,6 @@ class _Loan:
         self._pool = self._connection = None
 
 
-def pipeline(connection: Connection) -> AbstractContextManager[Any]:
-    """Send statements without waiting for the answer to each, where libpq can (from 14 on).
-
-    One that fails is raised by a later one, or at the end.
-    """
-    return connection.pipeline() if capabilities.has_pipeline() else nullcontext()
-
-
 def _undo(connection: Connection) -> None:
     try:
         connection.rollback()  # nothing, unless a transaction is open
@@ -283,10 +269,6 @@ def may_pass(error: Exception) -> bool:
     if error.sqlstate is None:
         return isinstance(error, psycopg.OperationalError)
     return error.sqlstate.startswith(_PASSING)
-
-
-def _milliseconds(seconds: float) -> str:
-    return str(round(seconds * 1000))
 
 
 def _parsed(conninfo: str) -> dict[str, Any]:

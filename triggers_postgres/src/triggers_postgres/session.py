@@ -15,8 +15,8 @@ from triggers_core.rules.kwargs import to_json
 from triggers_core.storage.base import Storage
 from triggers_core.storage.row import COLUMNS, encode_closing, encode_instance
 from triggers_core.storage.sql import SqlReader, SqlWork
-from triggers_postgres.connections import pipeline
 from triggers_postgres.schema import render
+from triggers_postgres.server import Connection, pipeline
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -176,7 +176,7 @@ class _Reading(SqlReader):
         self,
         storage: Storage,
         statements: Statements,
-        connection: psycopg.Connection,
+        connection: Connection,
         session_uid: str,
     ) -> None:
         super().__init__(storage, statements, session_uid)
@@ -236,7 +236,7 @@ class PostgresWork(_Reading, SqlWork):
         self,
         storage: Storage,
         statements: Statements,
-        connection: psycopg.Connection,
+        connection: Connection,
         session_uid: str,
     ) -> None:
         super().__init__(storage, statements, connection, session_uid)

@@ -20,15 +20,19 @@ from psycopg import errors
 from triggers_core.errors import InvalidStorage, OutcomeUnknown, StorageError, TransientStorageError
 from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage, session_is_open
 from triggers_postgres.clock import Reading
-from triggers_postgres.connections import Connection, Connections, may_pass, pipeline
-from triggers_postgres.schema import check_schema_name, prepare
+from triggers_postgres.connections import Connections, may_pass
+from triggers_postgres.schema import check_schema_name, prepare_schema
+from triggers_postgres.server import Connection, pipeline
 from triggers_postgres.session import PostgresReader, PostgresWork, Statements
 
 DEFAULT_SCHEMA = "triggers"
 DEFAULT_POOL_SIZE = 10
 DEFAULT_TIMEOUT_SECONDS = 30.0
-OWN_OPTIONS = ("schema", "pool_size")
+OWN_OPTIONS = ("schema", "pool_size", "prepare")
 """In a URL's query; every other one is libpq's."""
+
+PREPARE = {"on": True, "off": False}
+"""What ``prepare`` may be there."""
 
 ASK_PAUSES_SECONDS = (0.0, 0.1, 0.3, 1.0, 3.0)
 """Before each time the server is asked what became of a commit that it did not answer."""
@@ -48,6 +52,9 @@ class PostgresStorage(Storage):
         pool_size: how many connections each process opens at most.
         timeout: seconds to wait for a connection, and for a session that another transaction
             has locked.
+        prepare: whether statements that come again are prepared. None for where no pooler is in
+            between, which each connection finds out when it is opened. False also for poolers
+            that hide it; True for those that follow what is prepared.
 
     Raises:
         StorageError: an argument cannot be used.
@@ -63,13 +70,18 @@ class PostgresStorage(Storage):
         schema: str = DEFAULT_SCHEMA,
         pool_size: int = DEFAULT_POOL_SIZE,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        prepare: bool | None = None,
     ) -> None:
         super().__init__(alias=alias)
         if pool_size < 1:
             raise InvalidStorage(f"pool_size must be 1 or more, not {pool_size}")
         self.schema = check_schema_name(schema)
         self._connections = Connections(
-            conninfo, prepare=partial(prepare, schema=schema), size=pool_size, timeout=timeout
+            conninfo,
+            prepare=partial(prepare_schema, schema=schema),
+            size=pool_size,
+            timeout=timeout,
+            prepares=prepare,
         )
         self._statements = Statements(schema)
         self._reading: Reading | None = None
@@ -81,7 +93,8 @@ class PostgresStorage(Storage):
     def from_url(cls, url: str, *, alias: str = DEFAULT_ALIAS) -> PostgresStorage:
         """Return the storage at ``postgresql://user:password@host:port/database``.
 
-        The query may have ``schema`` and ``pool_size``, and every parameter of libpq.
+        The query may have ``schema``, ``pool_size``, ``prepare=on`` or ``off``, and every
+        parameter of libpq.
         """
         base, mark, query = url.rpartition("?")
         own: dict[str, str] = {}
@@ -98,11 +111,18 @@ class PostgresStorage(Storage):
         pool_size = own.get("pool_size", str(DEFAULT_POOL_SIZE))
         if not pool_size.isdecimal():
             raise InvalidStorage(f"pool_size must be a number of connections, not {pool_size!r}")
+        prepare = own.get("prepare")
+        if prepare is not None and prepare not in PREPARE:
+            raise InvalidStorage(
+                f"prepare must be on or off, not {prepare!r}; left out, it is on where no pooler "
+                "is in between"
+            )
         return cls(
             conninfo,
             alias=alias,
             schema=own.get("schema", DEFAULT_SCHEMA),
             pool_size=int(pool_size),
+            prepare=None if prepare is None else PREPARE[prepare],
         )
 
     @contextmanager
@@ -123,7 +143,7 @@ class PostgresStorage(Storage):
             with pipeline(connection):
                 # Whatever the server's default: each statement sees all that was committed by
                 # those who held the session's lock before.
-                connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+                connection.begin("ISOLATION LEVEL READ COMMITTED")
                 work = PostgresWork(self, self._statements, connection, session_uid)
                 work.open_or_make(manager_name)
             return work
@@ -148,7 +168,7 @@ class PostgresStorage(Storage):
     def read(self, session_uid: str) -> Iterator[PostgresReader]:
         def begin(connection: Connection) -> PostgresReader:
             with pipeline(connection):
-                connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                connection.begin("ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 reader = PostgresReader(self, self._statements, connection, session_uid)
                 reader.open()
             return reader
