@@ -1,12 +1,15 @@
-"""The suite is tested: a storage that takes two names for one is caught by S69 or S70."""
+"""The suite is tested: a storage that takes two names for one is caught by S69 or S70, one that
+renews leases wrongly by S76 or S77."""
 
 import unicodedata
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
+from triggers_conformance.storage.lost_work import LostWork
 from triggers_conformance.storage.naming import Naming
-from triggers_core import MemoryStorage
+from triggers_core import MemoryStorage, Status
 from triggers_core.storage.memory import _MemoryReader, _MemoryWork
 
 FOLDS = {
@@ -99,3 +102,61 @@ def test_a_storage_that_folds_the_names_of_managers_is_caught(fold):
 def test_a_storage_that_folds_nothing_passes():
     Naming().test_s69_sessions_by_code_point(MemoryStorage())
     Naming().test_s70_names_by_code_point(MemoryStorage())
+
+
+class Renewing(MemoryStorage):
+    """Renews by a way of its own, in which tests put what is wrong."""
+
+    statuses = (Status.RUNNING,)
+    stops = False
+
+    def renew_leases(self, leases):
+        for lease in leases:
+            with self.transaction(lease.session_uid, lease.manager_name) as unit:
+                found = unit.instance(lease.task_name, lease.number)
+                if found is not None and found.status in self.statuses:
+                    unit.save(self.renewed(found, lease))
+                elif self.stops and found is None:
+                    return
+
+    def renewed(self, instance, lease):
+        return replace(instance, recover_at=self.now() + lease.seconds)
+
+
+class RenewsNothing(Renewing):
+    statuses = ()
+
+
+class RenewsWhatWaits(Renewing):
+    statuses = tuple(Status)
+
+
+class RenewsAllAlike(Renewing):
+    def renewed(self, instance, lease):
+        return replace(instance, recover_at=self.now() + 100.0)
+
+
+class TellsOfAChange(Renewing):
+    def renewed(self, instance, lease):
+        return replace(super().renewed(instance, lease), changed_at=self.now())
+
+
+class StopsAtOneThatIsGone(Renewing):
+    stops = True
+
+
+@pytest.mark.parametrize("mutant", [RenewsNothing, RenewsWhatWaits, RenewsAllAlike, TellsOfAChange])
+def test_a_storage_that_renews_the_wrong_leases_is_caught(mutant):
+    with pytest.raises(AssertionError):
+        LostWork().test_s76_leases_renewed(mutant())
+
+
+def test_a_storage_that_stops_at_a_lease_that_is_gone_is_caught():
+    LostWork().test_s76_leases_renewed(StopsAtOneThatIsGone())
+    with pytest.raises(AssertionError):
+        LostWork().test_s77_none_keeps_another_back(StopsAtOneThatIsGone())
+
+
+def test_a_storage_that_renews_what_runs_passes():
+    LostWork().test_s76_leases_renewed(Renewing())
+    LostWork().test_s77_none_keeps_another_back(Renewing())

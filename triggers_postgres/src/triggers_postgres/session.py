@@ -147,6 +147,28 @@ class Statements:
             SELECT manager_name, uid, {columns} FROM held ORDER BY lost_at
             """
         )
+        self.renew = statement(
+            # No session is locked, and none that is locked is waited for: only the row itself may
+            # be under change, and is left to whoever changes it. READ COMMITTED looks again at a
+            # row that has changed, so that nothing is renewed that has ended.
+            """
+            WITH alive AS (
+                SELECT instances.session_id, task_name, number, held.seconds
+                FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::float8[])
+                    AS held (uid, task_name, number, seconds)
+                JOIN {sessions} USING (uid)
+                JOIN {instances} USING (task_name, number)
+                WHERE instances.session_id = sessions.id AND status = 'running'
+                FOR UPDATE OF instances SKIP LOCKED
+            )
+            UPDATE {instances}
+            SET recover_at = extract(epoch FROM clock_timestamp())::float8 + alive.seconds
+            FROM alive
+            WHERE instances.session_id = alive.session_id
+            AND instances.task_name = alive.task_name AND instances.number = alive.number
+            AND status = 'running'
+            """
+        )
         self._schema = schema
         self.sessions = statement(
             "SELECT id, uid, manager_name FROM {sessions} WHERE id > %s ORDER BY id LIMIT %s"

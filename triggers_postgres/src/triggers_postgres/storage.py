@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -18,7 +18,13 @@ import psycopg
 from psycopg import errors
 
 from triggers_core.errors import InvalidStorage, OutcomeUnknown, StorageError, TransientStorageError
-from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage, session_is_open
+from triggers_core.storage.base import (
+    DEFAULT_ALIAS,
+    HeldLease,
+    LostInstance,
+    Storage,
+    session_is_open,
+)
 from triggers_postgres.clock import Reading
 from triggers_postgres.connections import Connections, may_pass
 from triggers_postgres.schema import check_schema_name, prepare_schema
@@ -184,6 +190,14 @@ class PostgresStorage(Storage):
             LostInstance(manager_name, session_uid, tuple(row))
             for manager_name, session_uid, *row in rows
         ]
+
+    def renew_leases(self, leases: Collection[HeldLease]) -> None:
+        if not leases:
+            return
+        held = [(each.session_uid, each.task_name, each.number, each.seconds) for each in leases]
+        columns = [list(column) for column in zip(*held, strict=True)]
+        with self._failures():
+            self._connections.ask_beside(lambda lent: lent.execute(self._statements.renew, columns))
 
     def sessions(self) -> Iterator[tuple[str, str]]:
         last_id = 0

@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from triggers_core.errors import StorageError
@@ -176,6 +176,23 @@ class LostInstance:
         return decode_instance(self.session_uid, self.row)
 
 
+@dataclass(frozen=True)
+class HeldLease:
+    """A running instance whose worker is alive.
+
+    Attributes:
+        manager_name, session_uid: of its session.
+        task_name, number: its own.
+        seconds: for how long from now it is to be taken for alive.
+    """
+
+    manager_name: str
+    session_uid: str
+    task_name: str
+    number: int
+    seconds: float
+
+
 class Storage(ABC):
     """Keeps sessions. One object serves all threads of a process, and survives a fork, unless
     the thread that forks is in a transaction.
@@ -222,6 +239,26 @@ class Storage(ABC):
         at once or after, nobody else is given them before that time. An index finds them: the
         cost does not grow with what the store holds.
         """
+
+    def renew_leases(self, leases: Collection[HeldLease]) -> None:
+        """Set the ``recover_at`` of each of the instances that is still running.
+
+        One that cannot be renewed keeps no other back. A storage that many machines share does it
+        in one statement, and waits for nobody who has a session open: it may not be taken for lost
+        because somebody else is slow. Nothing else of the instance changes, so that this is
+        correct beside a transaction on the session.
+
+        Raises:
+            StorageError: some could not be renewed; the first of the reasons.
+        """
+        errors = []
+        for lease in leases:
+            try:
+                _renew(self, lease)
+            except StorageError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     @abstractmethod
     def sessions(self) -> Iterator[tuple[str, str]]:
@@ -271,6 +308,13 @@ class Storage(ABC):
     def now(self) -> float:
         """Return the time by this storage's clock, in seconds since the epoch, UTC."""
         return time.time()
+
+
+def _renew(storage: Storage, lease: HeldLease) -> None:
+    with storage.transaction(lease.session_uid, lease.manager_name) as unit:
+        current = unit.instance(lease.task_name, lease.number)
+        if current is not None and current.status is Status.RUNNING:
+            unit.save(replace(current, recover_at=storage.now() + lease.seconds))
 
 
 def _kept(body: str | None) -> str:
