@@ -1,5 +1,5 @@
 """The suite is tested: a storage that takes two names for one is caught by S69 or S70, one that
-renews leases wrongly by S76 or S77."""
+renews leases wrongly by S76 or S77, one that looks wrongly by S78 or S79."""
 
 import unicodedata
 from dataclasses import replace
@@ -9,6 +9,7 @@ import pytest
 
 from triggers_conformance.storage.lost_work import LostWork
 from triggers_conformance.storage.naming import Naming
+from triggers_conformance.storage.views import Views
 from triggers_core import MemoryStorage, Status
 from triggers_core.storage.memory import _MemoryReader, _MemoryWork
 
@@ -160,3 +161,36 @@ def test_a_storage_that_stops_at_a_lease_that_is_gone_is_caught():
 def test_a_storage_that_renews_what_runs_passes():
     LostWork().test_s76_leases_renewed(Renewing())
     LostWork().test_s77_none_keeps_another_back(Renewing())
+
+
+class LooksTwice(MemoryStorage):
+    """Answers each look-up of a question by a view of its own."""
+
+    def look(self, session_uid, question):
+        storage = self
+
+        class Reader:
+            def __getattr__(self, name):
+                def ask(*arguments, **keywords):
+                    with storage.read(session_uid) as reader:
+                        return getattr(reader, name)(*arguments, **keywords)
+
+                return ask
+
+        return question(Reader())
+
+
+class LooksElsewhere(MemoryStorage):
+    def look(self, session_uid, question):
+        return super().look("elsewhere", question)
+
+
+def test_a_look_of_two_views_is_caught():
+    Views().test_s78_look(LooksTwice())
+    with pytest.raises(AssertionError):
+        Views().test_s79_look_is_consistent(LooksTwice())
+
+
+def test_a_look_at_another_session_is_caught():
+    with pytest.raises(AssertionError):
+        Views().test_s78_look(LooksElsewhere())

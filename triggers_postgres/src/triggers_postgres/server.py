@@ -7,11 +7,13 @@ prepared in one is not there in another, and what was set for the session stays 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import capabilities
+from psycopg.pq.abc import PGconn
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -36,11 +38,18 @@ _SET_UP = (
 _SET_LOCALLY = _LIMITS.format("true")
 
 
+Values = tuple[Any, ...] | Mapping[str, Any]
+
+
 class Connection(psycopg.Connection[Any]):
     """A connection that limits how long its transactions wait for a lock, or do nothing."""
 
     _limits: dict[str, str]
     _sets_locally = True
+
+    def __init__(self, pgconn: PGconn) -> None:
+        super().__init__(pgconn)
+        self._unsent: list[tuple[bytes, Values]] = []
 
     def set_up(self, *, lock_timeout: float, prepare: bool | None) -> None:
         """Find out whether there is a pooler in between. One round trip.
@@ -63,9 +72,29 @@ class Connection(psycopg.Connection[Any]):
 
     def begin(self, mode: LiteralString) -> None:
         """Begin a transaction, in a mode as ``BEGIN`` takes it."""
+        self._unsent.clear()  # of one that was undone
         self.execute(f"BEGIN {mode}")
         if self._sets_locally:
             self.execute(_SET_LOCALLY, self._limits)
+
+    def send_later(self, query: bytes, values: Values) -> None:
+        """Execute it before whatever is asked next, together with that."""
+        self._unsent.append((query, values))
+
+    def send(self) -> None:
+        """Execute what was to be sent later. Within a pipeline this waits for no answer."""
+        cursor = self.cursor()
+        for query, values in self._unsent:
+            cursor.execute(query, values)
+        self._unsent.clear()
+
+    def ask(self, cursor: psycopg.Cursor[Any], query: bytes, values: Values) -> psycopg.Cursor[Any]:
+        """Execute the query, and before it what was to be sent later: in one round trip."""
+        if not self._unsent:
+            return cursor.execute(query, values)
+        with pipeline(self):
+            self.send()
+            return cursor.execute(query, values)
 
 
 def pipeline(connection: psycopg.Connection[Any]) -> AbstractContextManager[Any]:

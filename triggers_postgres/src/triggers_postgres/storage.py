@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import psycopg
@@ -22,14 +22,21 @@ from triggers_core.storage.base import (
     DEFAULT_ALIAS,
     HeldLease,
     LostInstance,
+    SessionReader,
     Storage,
     session_is_open,
 )
 from triggers_postgres.clock import Reading
 from triggers_postgres.connections import Connections, may_pass
 from triggers_postgres.schema import check_schema_name, prepare_schema
-from triggers_postgres.server import Connection, pipeline
-from triggers_postgres.session import PostgresReader, PostgresWork, Statements
+from triggers_postgres.server import Connection
+from triggers_postgres.session import (
+    MoreThanOneLook,
+    OneLook,
+    PostgresReader,
+    PostgresWork,
+)
+from triggers_postgres.statements import Statements
 
 DEFAULT_SCHEMA = "triggers"
 DEFAULT_POOL_SIZE = 10
@@ -44,6 +51,8 @@ ASK_PAUSES_SECONDS = (0.0, 0.1, 0.3, 1.0, 3.0)
 """Before each time the server is asked what became of a commit that it did not answer."""
 
 SESSIONS_AT_ONCE = 1000
+
+Answer = TypeVar("Answer")
 
 _logger = logging.getLogger(__name__)
 
@@ -146,12 +155,8 @@ class PostgresStorage(Storage):
             raise session_is_open()
 
         def begin(connection: Connection) -> PostgresWork:
-            with pipeline(connection):
-                # Whatever the server's default: each statement sees all that was committed by
-                # those who held the session's lock before.
-                connection.begin("ISOLATION LEVEL READ COMMITTED")
-                work = PostgresWork(self, self._statements, connection, session_uid)
-                work.open_or_make(manager_name)
+            work = PostgresWork(self, self._statements, connection, session_uid)
+            work.open_or_make(manager_name)
             return work
 
         with self._failures():
@@ -173,14 +178,27 @@ class PostgresStorage(Storage):
     @contextmanager
     def read(self, session_uid: str) -> Iterator[PostgresReader]:
         def begin(connection: Connection) -> PostgresReader:
-            with pipeline(connection):
-                connection.begin("ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                reader = PostgresReader(self, self._statements, connection, session_uid)
-                reader.open()
+            reader = PostgresReader(self, self._statements, connection, session_uid)
+            reader.open()
             return reader
 
         with self._failures(), self._connections.begun(begin) as (_, reader):
             yield reader
+
+    def look(self, session_uid: str, question: Callable[[SessionReader], Answer]) -> Answer:
+        def ask(connection: Connection) -> tuple[Answer] | None:
+            try:
+                return (question(OneLook(self, self._statements, connection, session_uid)),)
+            except MoreThanOneLook:
+                return None
+
+        # What a transaction of this thread has not committed yet is not to be seen.
+        if not self._connections.is_lent:
+            with self._failures():
+                found = self._connections.ask(ask)
+            if found is not None:
+                return found[0]
+        return super().look(session_uid, question)
 
     def take_lost(self, *, limit: int, hold_until: float) -> list[LostInstance]:
         values = {"now": self.now(), "hold_until": hold_until}
@@ -229,7 +247,9 @@ class PostgresStorage(Storage):
             return self._ask(statement, values)
 
     def _ask(self, statement: bytes, values: Any) -> list[tuple[Any, ...]]:
-        return self._connections.ask(lambda lent: lent.execute(statement, values).fetchall())
+        return self._connections.ask(
+            lambda lent: lent.ask(lent.cursor(), statement, values).fetchall()
+        )
 
     def _find_out(self, work: PostgresWork, lost: psycopg.Error) -> None:
         """Return if the transaction is committed whose COMMIT was not answered.

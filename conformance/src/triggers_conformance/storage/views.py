@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -19,20 +20,22 @@ from triggers_conformance.storage.samples import (
     THREADS,
 )
 from triggers_conformance.storage.steps import (
+    ASKED,
     EMPTY,
     Abort,
     all_seen,
     configure,
     instances_of,
     keep,
+    keep_pair,
     read_session,
     write_everything,
 )
-from triggers_core import Status, Storage, TaskInstance
+from triggers_core import SessionReader, Status, Storage, TaskInstance
 
 
 class Views:
-    """Checks S25 to S31."""
+    """Checks S25 to S31, S78 and S79."""
 
     def test_s25_own_writes(self, storage: Storage) -> None:
         """S25: a transaction sees its own writes, by every look-up."""
@@ -123,3 +126,54 @@ class Views:
         with pytest.raises(Abort), storage.read(SESSION):
             raise Abort
         assert instances_of(storage) == [EVERY_FIELD]
+
+    def test_s78_look(self, storage: Storage) -> None:
+        """S78: ``look`` returns what the question does, which sees what a read shows, be it in one
+        look-up or in many; an exception reaches the caller."""
+        keep(storage, EVERY_FIELD)
+        with storage.transaction(SESSION, MANAGER) as unit:
+            write_everything(unit)
+        for uid in (SESSION, "another"):
+            for question in (*SINGLE_LOOKS, all_seen):
+                assert storage.look(uid, question) == read_session(storage, question, uid)
+
+        def abort(_: SessionReader) -> None:
+            raise Abort
+
+        with pytest.raises(Abort):
+            storage.look(SESSION, abort)
+
+    def test_s79_look_is_consistent(self, storage: Storage) -> None:
+        """S79: a question of several look-ups sees one state in all of them, whatever others commit
+        meanwhile. It may be asked again for that."""
+        keep_pair(storage, 0)
+        is_written = threading.Event()
+
+        def question(reader: SessionReader) -> list[int]:
+            left = reader.latest_kwargs(["left"])["left"]["n"]
+            if not is_written.is_set():
+                elsewhere(lambda: keep_pair(storage, 1))
+                is_written.set()
+            right = reader.latest_kwargs(["right"])["right"]["n"]
+            return [left, right, *(each.metadata["n"] for each in reader.instances())]
+
+        assert storage.look(SESSION, question) in ([0, 0, 0], [1, 1, 1])
+
+
+SINGLE_LOOKS: tuple[Callable[[SessionReader], object], ...] = (
+    lambda reader: reader.manager_name(),
+    lambda reader: reader.closing(),
+    lambda reader: reader.configuration(),
+    lambda reader: reader.instance("t_task", 7),
+    lambda reader: reader.instances(),
+    lambda reader: reader.instances(task_name="t_task", statuses=[Status.RUNNING]),
+    lambda reader: reader.waiting_for("b"),
+    lambda reader: reader.next_number("t_task"),
+    lambda reader: reader.latest_kwargs(ASKED),
+    lambda reader: reader.firing_count("a"),
+    lambda reader: reader.firings("a", 1),
+    lambda reader: sorted(reader.fired_triggers()),
+    lambda reader: reader.last_fired_at(),
+    lambda reader: reader.outcome("event"),
+    lambda reader: reader.is_active(),
+)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from triggers_core.errors import StorageError
 from triggers_core.rules.closing import Closing
@@ -20,6 +20,8 @@ from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.names import check_name
 from triggers_core.storage.row import UNREADABLE, damaged, decode_instance, text_of
+
+Answer = TypeVar("Answer")
 
 DEFAULT_ALIAS = "default"
 SCHEMA_VERSION = 2
@@ -230,6 +232,15 @@ class Storage(ABC):
     @abstractmethod
     def read(self, session_uid: str) -> AbstractContextManager[SessionReader]:
         """Look at one session, as it is now; waits for no writer, and no writer waits for it."""
+
+    def look(self, session_uid: str, question: Callable[[SessionReader], Answer]) -> Answer:
+        """Return what the question returns of the session, which it sees as in :meth:`read`.
+
+        The question only looks, as it may be asked again. A storage that is a network away answers
+        one that needs a single look-up in one round trip.
+        """
+        with self.read(session_uid) as reader:
+            return question(reader)
 
     @abstractmethod
     def take_lost(self, *, limit: int, hold_until: float) -> list[LostInstance]:
