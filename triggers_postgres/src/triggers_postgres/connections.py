@@ -268,6 +268,7 @@ class _Loan:
         return self._connection
 
     def begin(self, pool: ConnectionPool[Connection], connection: Connection) -> None:
+        connection.forget_unsent()  # of whoever had it before, and did not commit
         self._pool, self._connection = pool, connection
         self.process.lent_to_this_thread = connection
 

@@ -72,7 +72,7 @@ class Connection(psycopg.Connection[Any]):
 
     def begin(self, mode: LiteralString) -> None:
         """Begin a transaction, in a mode as ``BEGIN`` takes it."""
-        self._unsent.clear()  # of one that was undone
+        self.forget_unsent()  # of one that is to be made again
         self.execute(f"BEGIN {mode}")
         if self._sets_locally:
             self.execute(_SET_LOCALLY, self._limits)
@@ -80,6 +80,10 @@ class Connection(psycopg.Connection[Any]):
     def send_later(self, query: bytes, values: Values) -> None:
         """Execute it before whatever is asked next, together with that."""
         self._unsent.append((query, values))
+
+    def forget_unsent(self) -> None:
+        """Execute nothing of what was to be sent later."""
+        self._unsent.clear()
 
     def send(self) -> None:
         """Execute what was to be sent later. Within a pipeline this waits for no answer."""
