@@ -1,7 +1,9 @@
 """The suite is tested: a storage that takes two names for one is caught by S69 or S70, one that
-renews leases wrongly by S76 or S77, one that looks wrongly by S78 or S79."""
+renews leases wrongly by S76 or S77, one that looks wrongly by S78
+or S79, one that foresees wrongly by S80 or S81."""
 
 import unicodedata
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -10,7 +12,7 @@ import pytest
 from triggers_conformance.storage.lost_work import LostWork
 from triggers_conformance.storage.naming import Naming
 from triggers_conformance.storage.views import Views
-from triggers_core import MemoryStorage, Status
+from triggers_core import Configuration, MemoryStorage, Status
 from triggers_core.storage.memory import _MemoryReader, _MemoryWork
 
 FOLDS = {
@@ -194,3 +196,58 @@ def test_a_look_of_two_views_is_caught():
 def test_a_look_at_another_session_is_caught():
     with pytest.raises(AssertionError):
         Views().test_s78_look(LooksElsewhere())
+
+
+class Foreseeing(MemoryStorage):
+    """Reads what is foreseen when the session is opened, and does not keep in step with writes.
+
+    Attributes:
+        look_ups: of which that is so.
+    """
+
+    look_ups = ()
+
+    @contextmanager
+    def foreseeing(self, session_uid, manager_name, foresee):
+        asked = foresee(Configuration())
+        with self.transaction(session_uid, manager_name) as unit:
+            for name, several in (
+                ("instance", asked.instances),
+                ("waiting_for", [(each,) for each in asked.triggers]),
+                ("next_number", [(each,) for each in asked.tasks]),
+                ("latest_kwargs", [(asked.latest,)]),
+                ("outcome", [(each,) for each in asked.events]),
+            ):
+                if name in self.look_ups:
+                    look_up = getattr(unit, name)
+                    known = {arguments: look_up(*arguments) for arguments in several}
+                    setattr(unit, name, partial(self.told, known, look_up))
+            yield unit
+
+    @staticmethod
+    def told(known, look_up, *arguments):
+        return known[arguments] if arguments in known else look_up(*arguments)
+
+
+@pytest.mark.parametrize(
+    "look_up", ["instance", "waiting_for", "next_number", "latest_kwargs", "outcome"]
+)
+def test_a_storage_that_does_not_see_its_writes_in_what_was_foreseen_is_caught(look_up):
+    storage = Foreseeing()
+    storage.look_ups = (look_up,)
+    with pytest.raises(AssertionError):
+        Views().test_s80_foreseen(storage, is_known=True)
+
+
+@pytest.mark.parametrize("look_up", ["instance", "waiting_for"])
+def test_a_storage_that_lends_what_was_foreseen_is_caught(look_up):
+    storage = Foreseeing()
+    storage.look_ups = (look_up,)
+    with pytest.raises(AssertionError):
+        Views().test_s81_foreseen_reads_are_copies(storage)
+
+
+def test_a_storage_that_foresees_nothing_passes():
+    for is_known in (True, False):
+        Views().test_s80_foreseen(Foreseeing(), is_known=is_known)
+    Views().test_s81_foreseen_reads_are_copies(Foreseeing())

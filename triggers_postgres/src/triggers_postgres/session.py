@@ -11,9 +11,10 @@ from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.kwargs import to_json
-from triggers_core.storage.base import Storage
+from triggers_core.storage.base import Foreseen, Storage
 from triggers_core.storage.row import encode_closing, encode_instance
 from triggers_core.storage.sql import SqlReader, SqlWork
+from triggers_postgres.ahead import NOTHING, Ahead
 from triggers_postgres.server import Connection, pipeline
 from triggers_postgres.statements import LookUps, Statements
 
@@ -39,8 +40,7 @@ class _Reading(SqlReader):
         self._cursor = connection.cursor()
 
     def instance(self, task_name: str, number: int) -> TaskInstance | None:
-        query = self._look_ups.instances + b" AND task_name = %s AND number = %s"
-        found = self._instances(query, task_name, number)
+        found = self._instances(self._look_ups.instance, task_name, number)
         return found[0] if found else None
 
     def instances(
@@ -148,6 +148,7 @@ class PostgresWork(_Reading, SqlWork):
         session_uid: str,
     ) -> None:
         super().__init__(storage, statements, connection, session_uid)
+        self._ahead = Ahead(statements.by_uid, session_uid, NOTHING)
         self.has_written = False
 
     @property
@@ -161,19 +162,61 @@ class PostgresWork(_Reading, SqlWork):
             self._connection.send()
             return self._connection.execute("COMMIT")
 
-    def open_or_make(self, manager_name: str) -> None:
+    def open_or_make(self, manager_name: str, foreseen: Foreseen = NOTHING) -> None:
         """Begin the transaction; find the session, or make it, and lock it: the next who opens it
-        waits here."""
-        values = {"uid": self._uid, "manager_name": manager_name}
+        waits here. In the same round trip, read what is foreseen to be asked."""
+        ahead = Ahead(self._statements.by_uid, self._uid, foreseen)
         with pipeline(self._connection):
             # Whatever the server's default: each statement sees all that was committed by those who
             # held the session's lock before.
             self._connection.begin("ISOLATION LEVEL READ COMMITTED")
-            self._cursor.execute(self._statements.open_or_make, values)
+            self._ask_for_session(manager_name, ahead)
         while (found := self._cursor.fetchone()) is None:
-            self._cursor.execute(self._statements.open_or_make, values)
+            with pipeline(self._connection):
+                self._ask_for_session(manager_name, ahead)
         *of_the_session, self.transaction_id = found
         self._id, self._manager_name, self._config_digest, self._closed = of_the_session
+        ahead.take()
+        self._ahead = ahead
+
+    def _ask_for_session(self, manager_name: str, ahead: Ahead) -> None:
+        values = {"uid": self._uid, "manager_name": manager_name}
+        self._cursor.execute(self._statements.open_or_make, values)
+        ahead.ask(self._connection)
+
+    @property
+    def config_digest(self) -> str | None:
+        """The digest of the session's configuration."""
+        return self._config_digest
+
+    def instance(self, task_name: str, number: int) -> TaskInstance | None:
+        key = task_name, number
+        if key not in self._ahead.instances:
+            return super().instance(task_name, number)
+        row = self._ahead.instances[key]
+        return None if row is None else self._instance(row)
+
+    def waiting_for(self, trigger_name: str) -> list[TaskInstance]:
+        if trigger_name not in self._ahead.waiting:
+            return super().waiting_for(trigger_name)
+        return [self._instance(row) for _, row in sorted(self._ahead.waiting[trigger_name].items())]
+
+    def outcome(self, event_id: str) -> dict[str, Any] | None:
+        if event_id not in self._ahead.outcomes:
+            return super().outcome(event_id)
+        return self._decoded_outcome(self._ahead.outcomes[event_id], event_id)
+
+    def _last_number(self, task_name: str) -> Any:
+        if task_name not in self._ahead.last_numbers:
+            return super()._last_number(task_name)
+        return self._ahead.last_numbers[task_name]
+
+    def _latest(self, trigger_names: Iterable[str]) -> Iterable[tuple[str, Any]]:
+        names = list(trigger_names)
+        latest = self._ahead.latest
+        if not latest.keys() >= set(names):
+            return super()._latest(names)
+        return [(name, latest[name]) for name in names if latest[name] is not None]
 
     def configure(self, configuration: Configuration) -> None:
         digest = configuration.digest
@@ -188,7 +231,9 @@ class PostgresWork(_Reading, SqlWork):
     def save(self, instance: TaskInstance) -> None:
         key = (self._id, instance.task_name, instance.number)
         gone, new = self._change_of_waits(instance)
-        self._write(self._statements.save, self._id, *encode_instance(instance))
+        row = tuple(encode_instance(instance))
+        self._write(self._statements.save, self._id, *row)
+        self._ahead.saved(row, instance.waits_for)
         if gone:
             self._write(self._statements.wait_no_more, *key, gone)
         if new:
@@ -203,6 +248,8 @@ class PostgresWork(_Reading, SqlWork):
         is_logged: bool = False,
     ) -> None:
         kwargs = to_json(trigger_kwargs)
+        if trigger_name in self._ahead.latest:
+            self._ahead.latest[trigger_name] = kwargs
         self._write(self._statements.remember, self._id, trigger_name, kwargs, at, is_logged)
 
     def log_firing(
@@ -216,9 +263,13 @@ class PostgresWork(_Reading, SqlWork):
         self._write_named(self._statements.log_latest, values)
 
     def record_outcome(self, event_id: str, outcome: Mapping[str, Any]) -> None:
-        self._write(self._statements.record, self._id, event_id, to_json(outcome))
+        text = to_json(outcome)
+        if event_id in self._ahead.outcomes:
+            self._ahead.outcomes[event_id] = text
+        self._write(self._statements.record, self._id, event_id, text)
 
     def delete(self) -> None:
+        self._ahead.clear()
         for statement in self._statements.delete:
             self._write(statement, self._id)
 

@@ -36,10 +36,26 @@ class LookUps:
             return render(text, schema, columns=_COLUMNS, session=session)
 
         self.instances = statement("SELECT {columns} FROM {instances} WHERE session_id = {session}")
+        self.instance = self.instances + b" AND task_name = %s AND number = %s"
         self.waiting = statement(
             "SELECT {columns} FROM {waiting} "
             "JOIN {instances} USING (session_id, task_name, number) "
             "WHERE session_id = {session} AND trigger_name = %s ORDER BY task_name, number"
+        )
+        self.waiting_each = statement(
+            "SELECT trigger_name, {columns} FROM {waiting} "
+            "JOIN {instances} USING (session_id, task_name, number) "
+            "WHERE session_id = {session} AND trigger_name = ANY(%s)"
+        )
+        self.last_numbers = statement(
+            "WITH session (id) AS (SELECT {session}) "
+            "SELECT name, (SELECT number FROM {instances} "
+            "WHERE session_id = (SELECT id FROM session) AND task_name = name "
+            "ORDER BY number DESC LIMIT 1) FROM unnest(%s::text[]) AS tasks (name)"
+        )
+        self.outcomes = statement(
+            "SELECT event_id, outcome FROM {events} "
+            "WHERE session_id = {session} AND event_id = ANY(%s)"
         )
         self.last_number = statement(
             "SELECT number FROM {instances} WHERE session_id = {session} AND task_name = %s "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -18,14 +18,17 @@ import psycopg
 from psycopg import errors
 
 from triggers_core.errors import InvalidStorage, OutcomeUnknown, StorageError, TransientStorageError
+from triggers_core.rules.config import Configuration
 from triggers_core.storage.base import (
     DEFAULT_ALIAS,
+    Foreseen,
     HeldLease,
     LostInstance,
     SessionReader,
     Storage,
     session_is_open,
 )
+from triggers_postgres.ahead import NOTHING
 from triggers_postgres.clock import Reading
 from triggers_postgres.connections import Connections, may_pass
 from triggers_postgres.schema import check_schema_name, prepare_schema
@@ -99,6 +102,7 @@ class PostgresStorage(Storage):
             prepares=prepare,
         )
         self._statements = Statements(schema)
+        self._usual_digests: dict[str, str] = {}  # by manager, of the last session of each
         self._reading: Reading | None = None
 
     def __repr__(self) -> str:
@@ -140,8 +144,9 @@ class PostgresStorage(Storage):
             prepare=None if prepare is None else PREPARE[prepare],
         )
 
-    @contextmanager
-    def transaction(self, session_uid: str, manager_name: str) -> Iterator[PostgresWork]:
+    def transaction(
+        self, session_uid: str, manager_name: str
+    ) -> AbstractContextManager[PostgresWork]:
         """Open the session, made if it is new, for one atomic change.
 
         Where the connection is lost in the middle of the commit, the server is asked what became
@@ -151,12 +156,27 @@ class PostgresStorage(Storage):
             StorageError: the store cannot be used; nothing was changed.
             OutcomeUnknown: the server could not be asked.
         """
+        return self._change(session_uid, manager_name, NOTHING)
+
+    def foreseeing(
+        self,
+        session_uid: str,
+        manager_name: str,
+        foresee: Callable[[Configuration], Foreseen],
+    ) -> AbstractContextManager[PostgresWork]:
+        usual = self._configurations.get(self._usual_digests.get(manager_name, ""))
+        return self._change(session_uid, manager_name, foresee(usual or Configuration()))
+
+    @contextmanager
+    def _change(
+        self, session_uid: str, manager_name: str, foreseen: Foreseen
+    ) -> Iterator[PostgresWork]:
         if self._connections.is_lent:
             raise session_is_open()
 
         def begin(connection: Connection) -> PostgresWork:
             work = PostgresWork(self, self._statements, connection, session_uid)
-            work.open_or_make(manager_name)
+            work.open_or_make(manager_name, foreseen)
             return work
 
         with self._failures():
@@ -166,6 +186,7 @@ class PostgresStorage(Storage):
                     yield work
                     is_ending = True
                     _check_is_commit(work.commit())
+                    self._usual_digests[manager_name] = work.config_digest or ""
                 except psycopg.Error as error:
                     # Not even whether the connection is lost shows in time: a server that goes
                     # after the commit may have said so, and not have closed it yet.

@@ -32,10 +32,11 @@ from triggers_conformance.storage.steps import (
     write_everything,
 )
 from triggers_core import SessionReader, Status, Storage, TaskInstance
+from triggers_core.storage.base import Foreseen
 
 
 class Views:
-    """Checks S25 to S31, S78 and S79."""
+    """Checks S25 to S31, S78 to S81."""
 
     def test_s25_own_writes(self, storage: Storage) -> None:
         """S25: a transaction sees its own writes, by every look-up."""
@@ -159,6 +160,59 @@ class Views:
 
         assert storage.look(SESSION, question) in ([0, 0, 0], [1, 1, 1])
 
+    @pytest.mark.parametrize("is_known", [True, False])
+    def test_s80_foreseen(self, storage: Storage, is_known: bool) -> None:
+        """S80: what was foreseen, or not, a transaction sees the session as it is, and its own
+        writes, by every look-up; a session that is new, too."""
+        if is_known:
+            keep(storage, EVERY_FIELD, replace(EVERY_FIELD, number=3, waits_for=frozenset("ab")))
+            with storage.transaction(SESSION, MANAGER) as unit:
+                unit.remember_trigger("c", {"n": 3}, at=0.0)
+                unit.record_outcome("before", {"n": 3})
+        before = {**read_session(storage, all_seen), "manager_name": MANAGER}
+        foreseen = Foreseen(
+            instances=(("t_task", 7), ("t_task", 8), ("nosuch", 0)),
+            triggers=ASKED,
+            tasks=("t_task", "nosuch"),
+            latest=ASKED,
+            events=("event", "before"),
+        )
+        with storage.foreseeing(SESSION, MANAGER, lambda _: foreseen) as unit:
+            assert all_seen(unit) == before
+            assert unit.instance("t_task", 7) == (EVERY_FIELD if is_known else None)
+            assert unit.outcome("before") == ({"n": 3} if is_known else None)
+            assert unit.next_number("nosuch") == 0
+            unit.configure(CONFIGURATION)
+            write_everything(unit)
+            assert unit.instance("t_task", 7) == EVERY_FIELD
+            unit.save(replace(EVERY_FIELD, waits_for=frozenset("ac")))
+            unit.save(replace(EVERY_FIELD, number=LAST_NUMBER, waits_for=frozenset("c")))
+            unit.remember_trigger("a", {"n": 2}, at=1.0)
+            after = all_seen(unit)
+            found = unit.instance("t_task", 7)
+        assert read_session(storage, all_seen) == after
+        assert found == replace(EVERY_FIELD, waits_for=frozenset("ac"))
+        assert after["latest_kwargs"]["a"] == {"n": 2}
+        assert after["next_number"] == LAST_NUMBER + 1
+
+    def test_s81_foreseen_reads_are_copies(self, storage: Storage) -> None:
+        """S81: to change what was read, though it was foreseen, changes nothing."""
+        keep(storage, EVERY_FIELD)
+        foreseen = Foreseen(instances=(("t_task", 7),), triggers=("b",))
+        with storage.foreseeing(SESSION, MANAGER, lambda _: foreseen) as unit:
+            looks: list[Callable[[], TaskInstance | None]] = [
+                lambda: unit.instance("t_task", 7),
+                lambda: unit.waiting_for("b")[0],
+            ]
+            for look in looks:
+                found = look()
+                assert found is not None
+                found.trigger_kwargs["a"]["tags"].append("spoilt")
+                assert look() == EVERY_FIELD
+
+
+LAST_NUMBER = 12
+"""Of an instance that is made among others."""
 
 SINGLE_LOOKS: tuple[Callable[[SessionReader], object], ...] = (
     lambda reader: reader.manager_name(),

@@ -179,6 +179,26 @@ class LostInstance:
 
 
 @dataclass(frozen=True)
+class Foreseen:
+    """What a change is going to ask of a session, as far as that is known beforehand. It may ask
+    less, and more.
+
+    Attributes:
+        instances: task name and number of each that it looks at.
+        triggers: whose waiting instances it looks for.
+        tasks: whose next number it asks for.
+        latest: triggers whose latest kwargs it asks for.
+        events: whose outcome it asks for.
+    """
+
+    instances: tuple[tuple[str, int], ...] = ()
+    triggers: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    latest: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class HeldLease:
     """A running instance whose worker is alive.
 
@@ -228,6 +248,20 @@ class Storage(ABC):
             StorageError: the store cannot be used; nothing was changed.
             TransientStorageError: it undid this transaction, and may make another.
         """
+
+    def foreseeing(
+        self,
+        session_uid: str,
+        manager_name: str,
+        foresee: Callable[[Configuration], Foreseen],
+    ) -> AbstractContextManager[UnitOfWork]:
+        """Open the session as :meth:`transaction` does, which this is where it is not overridden.
+
+        A storage that is a network away reads what is foreseen in the round trip that opens the
+        session. It calls ``foresee`` with the configuration that the session probably has; another
+        one costs round trips, not correctness.
+        """
+        return self.transaction(session_uid, manager_name)
 
     @abstractmethod
     def read(self, session_uid: str) -> AbstractContextManager[SessionReader]:
