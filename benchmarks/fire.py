@@ -23,7 +23,7 @@ from triggers_core import MemoryStorage, SqliteStorage, TaskInstance, TriggerMan
 from triggers_core.storage import Storage
 from triggers_core.storage.row import COLUMNS, encode_instance
 from triggers_postgres import PostgresStorage
-from triggers_postgres.session import Statements
+from triggers_postgres.statements import Statements
 
 JOIN = {"joined": {"after": ["asked", "answered"], "run": "none"}}
 """``asked`` makes an instance, which waits; ``answered`` schedules it. A session for each join."""
@@ -214,12 +214,13 @@ def postgres_by_hand(storage: PostgresStorage, connection: psycopg.Connection[An
     """
     waiting, scheduled = map(encode_instance, after_each_trigger())
     do = Statements(storage.schema)
+    lock = f'SELECT id FROM "{storage.schema}".sessions WHERE uid = %s FOR UPDATE'
 
     def write(uids: Iterable[str]) -> None:
         execute = connection.execute
         for uid in uids:
             execute("BEGIN")
-            session_id, *_ = execute(do.lock, (uid,)).fetchone()
+            session_id, *_ = execute(lock, (uid,)).fetchone()
             execute(do.waiting, (session_id, "asked")).fetchall()
             execute(do.last_number, (session_id, "joined")).fetchone()
             execute(do.latest, (session_id, ["answered"])).fetchall()
@@ -229,7 +230,7 @@ def postgres_by_hand(storage: PostgresStorage, connection: psycopg.Connection[An
             execute("COMMIT")
 
             execute("BEGIN")
-            session_id, *_ = execute(do.lock, (uid,)).fetchone()
+            session_id, *_ = execute(lock, (uid,)).fetchone()
             execute(do.waiting, (session_id, "answered")).fetchall()
             execute(do.save, (session_id, *scheduled))
             execute(do.wait_no_more, (session_id, "joined", 0, ["answered"]))

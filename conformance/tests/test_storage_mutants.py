@@ -1,14 +1,18 @@
-"""The suite is tested: a storage that takes two names for one, or miscounts, is caught."""
+"""The suite is tested: a storage that takes two names for one, that miscounts, that renews leases
+wrongly, that looks wrongly or foresees wrongly is caught."""
 
 import unicodedata
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from triggers_conformance.storage.counting import Counting
+from triggers_conformance.storage.lost_work import LostWork
 from triggers_conformance.storage.naming import Naming
-from triggers_core import MemoryStorage
+from triggers_conformance.storage.views import Views
+from triggers_core import Configuration, MemoryStorage, Status
 from triggers_core.rules.kwargs import to_json
 from triggers_core.storage.memory import _MemoryReader, _MemoryWork, _Session
 
@@ -182,3 +186,149 @@ def test_a_storage_that_loses_what_is_logged_at_once_is_caught(monkeypatch):
 def test_a_storage_that_folds_nothing_passes():
     Naming().test_s69_sessions_by_code_point(MemoryStorage())
     Naming().test_s70_names_by_code_point(MemoryStorage())
+
+
+class Renewing(MemoryStorage):
+    """Renews by a way of its own, in which tests put what is wrong."""
+
+    statuses = (Status.RUNNING,)
+    stops = False
+
+    def renew_leases(self, leases):
+        for lease in leases:
+            with self.transaction(lease.session_uid, lease.manager_name) as unit:
+                found = unit.instance(lease.task_name, lease.number)
+                if found is not None and found.status in self.statuses:
+                    unit.save(self.renewed(found, lease))
+                elif self.stops and found is None:
+                    return
+
+    def renewed(self, instance, lease):
+        return replace(instance, recover_at=self.now() + lease.seconds)
+
+
+class RenewsNothing(Renewing):
+    statuses = ()
+
+
+class RenewsWhatWaits(Renewing):
+    statuses = tuple(Status)
+
+
+class RenewsAllAlike(Renewing):
+    def renewed(self, instance, lease):
+        return replace(instance, recover_at=self.now() + 100.0)
+
+
+class TellsOfAChange(Renewing):
+    def renewed(self, instance, lease):
+        return replace(super().renewed(instance, lease), changed_at=self.now())
+
+
+class StopsAtOneThatIsGone(Renewing):
+    stops = True
+
+
+@pytest.mark.parametrize("mutant", [RenewsNothing, RenewsWhatWaits, RenewsAllAlike, TellsOfAChange])
+def test_a_storage_that_renews_the_wrong_leases_is_caught(mutant):
+    with pytest.raises(AssertionError):
+        LostWork().test_s83_leases_renewed(mutant())
+
+
+def test_a_storage_that_stops_at_a_lease_that_is_gone_is_caught():
+    LostWork().test_s83_leases_renewed(StopsAtOneThatIsGone())
+    with pytest.raises(AssertionError):
+        LostWork().test_s84_none_keeps_another_back(StopsAtOneThatIsGone())
+
+
+def test_a_storage_that_renews_what_runs_passes():
+    LostWork().test_s83_leases_renewed(Renewing())
+    LostWork().test_s84_none_keeps_another_back(Renewing())
+
+
+class LooksTwice(MemoryStorage):
+    """Answers each look-up of a question by a view of its own."""
+
+    def look(self, session_uid, question):
+        storage = self
+
+        class Reader:
+            def __getattr__(self, name):
+                def ask(*arguments, **keywords):
+                    with storage.read(session_uid) as reader:
+                        return getattr(reader, name)(*arguments, **keywords)
+
+                return ask
+
+        return question(Reader())
+
+
+class LooksElsewhere(MemoryStorage):
+    def look(self, session_uid, question):
+        return super().look("elsewhere", question)
+
+
+def test_a_look_of_two_views_is_caught():
+    Views().test_s85_look(LooksTwice())
+    with pytest.raises(AssertionError):
+        Views().test_s86_look_is_consistent(LooksTwice())
+
+
+def test_a_look_at_another_session_is_caught():
+    with pytest.raises(AssertionError):
+        Views().test_s85_look(LooksElsewhere())
+
+
+class Foreseeing(MemoryStorage):
+    """Reads what is foreseen when the session is opened, and does not keep in step with writes.
+
+    Attributes:
+        look_ups: of which that is so.
+    """
+
+    look_ups = ()
+
+    @contextmanager
+    def foreseeing(self, session_uid, manager_name, foresee):
+        asked = foresee(Configuration())
+        with self.transaction(session_uid, manager_name) as unit:
+            for name, several in (
+                ("instance", asked.instances),
+                ("waiting_for", [(each,) for each in asked.triggers]),
+                ("next_number", [(each,) for each in asked.tasks]),
+                ("latest_kwargs", [(asked.latest,)]),
+                ("outcome", [(each,) for each in asked.events]),
+            ):
+                if name in self.look_ups:
+                    look_up = getattr(unit, name)
+                    known = {arguments: look_up(*arguments) for arguments in several}
+                    setattr(unit, name, partial(self.told, known, look_up))
+            yield unit
+
+    @staticmethod
+    def told(known, look_up, *arguments):
+        return known[arguments] if arguments in known else look_up(*arguments)
+
+
+@pytest.mark.parametrize(
+    "look_up", ["instance", "waiting_for", "next_number", "latest_kwargs", "outcome"]
+)
+def test_a_storage_that_does_not_see_its_writes_in_what_was_foreseen_is_caught(look_up):
+    storage = Foreseeing()
+    storage.look_ups = (look_up,)
+    with pytest.raises(AssertionError):
+        Views().test_s87_foreseen(storage, is_known=True)
+
+
+@pytest.mark.parametrize("look_up", ["instance", "waiting_for"])
+def test_a_storage_that_lends_what_was_foreseen_is_caught(look_up):
+    storage = Foreseeing()
+    storage.look_ups = (look_up,)
+    with pytest.raises(AssertionError):
+        Views().test_s88_foreseen_reads_are_copies(storage)
+
+
+def test_a_storage_that_foresees_nothing_passes():
+    for is_known in (True, False):
+        Views().test_s87_foreseen(Foreseeing(), is_known=is_known)
+    Views().test_s88_foreseen_reads_are_copies(Foreseeing())

@@ -1,11 +1,12 @@
 """X6: one thread renews the leases of a process, whatever happens to it."""
 
 import threading
+import time
 
 import pytest
 
 from triggers_core import MemoryStorage, TriggerManager, trigger_task
-from triggers_core.worker.lease import LeaseKeeper
+from triggers_core.worker.lease import TRIES_PER_RENEWAL, LeaseKeeper, _Lease
 
 DEADLINE_SECONDS = 30.0
 
@@ -14,6 +15,10 @@ class ImpatientManager(TriggerManager):
     name = "impatient"
     default_task_runner_name = "held"
     lease_duration = 0.003
+
+
+class PatientManager(ImpatientManager):
+    lease_duration = 100_000.0
 
 
 class StumblingStorage(MemoryStorage):
@@ -52,6 +57,13 @@ def renew_once(keeper, storage, manager, instance):
         assert storage.used.wait(DEADLINE_SECONDS), "the lease was not renewed"
 
 
+def until(condition):
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def keepers_threads(before):
     return [t for t in threading.enumerate() if t.name == "leases" and t not in before]
 
@@ -84,9 +96,6 @@ def test_a_lease_that_has_ended_is_not_renewed(storage, held_instance, plugins):
 def test_a_lease_that_is_due_before_those_held_already_is_renewed_in_time(
     storage, held_instance, plugins
 ):
-    class PatientManager(ImpatientManager):
-        lease_duration = 100_000.0
-
     keeper = LeaseKeeper()
     patient = PatientManager("s", storage=storage, plugins=plugins)
     with keeper.holding(patient, held_instance[1]):
@@ -112,3 +121,38 @@ def test_an_error_that_is_not_the_storages_own_is_logged_and_the_next_renewal_ma
     (record,) = caplog.records
     assert "the lease of t#0 could not be renewed" in record.getMessage()
     assert record.exc_info[0] is OSError
+
+
+def test_leases_of_one_storage_are_renewed_together(storage, held_instance, plugins):
+    """Whichever is due first: what it costs does not grow with the tasks that run."""
+    manager, instance = held_instance
+    patient = PatientManager("s", storage=storage, plugins=plugins)
+    elsewhere = PatientManager("s", storage=StumblingStorage(), plugins=plugins)
+    keeper, together = LeaseKeeper(), []
+    storage.renew_leases = together.append
+    keeper.start()
+    with (
+        keeper.holding(elsewhere, instance),
+        keeper.holding(patient, instance),
+        keeper.holding(manager, instance),
+    ):
+        until(lambda: together)
+
+    assert sorted(lease.seconds for lease in together[0]) == [
+        ImpatientManager.lease_duration,
+        PatientManager.lease_duration,
+    ]
+
+
+def test_a_renewal_that_fails_is_tried_again_before_the_next_is_due(
+    storage, held_instance, plugins
+):
+    patient = PatientManager("s", storage=storage, plugins=plugins)
+    soon = time.monotonic() + PatientManager.lease_duration / 2
+    leases = [_Lease(patient, held_instance[1], renew_at=when) for when in (soon, soon - 1.0, 0.0)]
+
+    LeaseKeeper()._try_again_soon(leases)
+
+    again = time.monotonic() + leases[0].interval / TRIES_PER_RENEWAL
+    assert leases[0].renew_at == leases[1].renew_at <= again < soon
+    assert leases[2].renew_at == 0.0

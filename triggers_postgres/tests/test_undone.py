@@ -7,6 +7,7 @@ import pytest
 from psycopg.sql import SQL, Identifier, Literal
 
 from triggers_core import (
+    EventConflict,
     Status,
     StorageError,
     TransientStorageError,
@@ -263,3 +264,20 @@ def test_what_will_not_pass_is_tried_once_and_changes_nothing(
 
 def names(instances):
     return [instance.name for instance in instances]
+
+
+def test_what_a_refused_change_was_going_to_write_is_not_sent_with_what_is_asked_next(
+    make_storage, open_session
+):
+    """Writes are kept by the connection, which goes back to the pool and to whoever comes next."""
+    storage = make_storage(pool_size=1)
+    manager = open_session(storage, "refused", CONFIGURATION)
+    manager.fire("other", event_id="one")
+    with pytest.raises(EventConflict):
+        manager.fire_many([("go",), ("go", None, "one")])
+
+    storage.take_lost(limit=1, hold_until=0.0)
+    list(storage.sessions())
+    manager.instances()
+
+    assert manager.instances() == []

@@ -8,32 +8,36 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from weakref import WeakSet
 
 import psycopg
-from psycopg import capabilities
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import ConnectionTimeout
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from triggers_core.errors import InvalidStorage, StorageError, TriggersError
+from triggers_postgres.server import Connection
 
 Begun = TypeVar("Begun")
-Connection = psycopg.Connection[Any]
 
 RETRY_PAUSES_SECONDS = (0.0, 0.1, 0.3, 1.0)
 """Before each further try of what failed with nothing begun."""
 
 RECONNECT_SECONDS = 10.0
-"""How long the pool goes on trying for one connection; whoever asks next makes it start anew."""
+"""How long the pool goes on trying for one connection, ever more rarely; then it starts anew for
+those who wait, or for whoever asks next."""
 
-IDLE_IN_TRANSACTION_SECONDS = 60.0
-"""After which the server frees a session that is locked by a machine which is gone."""
+BESIDE_AFTER_SECONDS = 1.0
+"""How long a connection of the pool is waited for by who must not wait."""
 
 _PASSING = ("08", "25P03", "40", "53", "57P")
 """Classes of errors that may be gone at the next try: connection lost, ended for its idleness,
 transaction to be repeated, too little of something, server going down or coming up."""
+
+CONNECT_TIMEOUT_VARIABLE = "PGCONNECT_TIMEOUT"
+"""By which libpq takes a default of its own, which a parameter of ours would override."""
 
 _DEFAULTS = {
     "fallback_application_name": "triggers",
@@ -46,14 +50,6 @@ _DEFAULTS = {
 }
 _SHOWN = ("user", "dbname", "host", "hostaddr", "port", "service")
 
-_SET_TIMEOUTS = """
-SELECT set_config(name, setting, false)
-FROM (VALUES ('lock_timeout', %s), ('idle_in_transaction_session_timeout', %s))
-    AS wanted (name, setting)
-WHERE current_setting(name) = '0'
-"""
-"""Only where neither the server, nor the role, nor the URL has set them."""
-
 
 class Connections:
     """What one storage has open.
@@ -63,20 +59,28 @@ class Connections:
         prepare: called with the first connection of each process.
         size: how many connections a process opens at most.
         timeout: seconds to wait for one of them, and for a lock.
+        prepares: whether statements are prepared; None for where no pooler is in between.
 
     Raises:
         StorageError: the URL is none; it is not shown, as it may hold a password.
     """
 
     def __init__(
-        self, conninfo: str, *, prepare: Callable[[Connection], None], size: int, timeout: float
+        self,
+        conninfo: str,
+        *,
+        prepare: Callable[[Connection], None],
+        size: int,
+        timeout: float,
+        prepares: bool | None = None,
     ) -> None:
         given = _parsed(conninfo)
         self.shown = make_conninfo(**{key: given[key] for key in _SHOWN if key in given})
-        self._conninfo = make_conninfo(**{**_DEFAULTS, **given, "client_encoding": "utf8"})
+        self._conninfo = make_conninfo(**{**_defaults(), **given, "client_encoding": "utf8"})
         self._prepare = prepare
         self._size = size
         self._timeout = timeout
+        self._prepares = prepares
         self._processes: dict[int, _Process] = {}
         _ALL.add(self)
 
@@ -113,6 +117,18 @@ class Connections:
         with self.begun(question) as (_, answer):
             return answer
 
+    def ask_beside(self, question: Callable[[Connection], Begun]) -> Begun:
+        """Return what ``question`` returns, though all connections of the pool may be lent to those
+        who wait for a lock: after a moment it is asked on one of its own. It is asked again there
+        if the pool's connection is broken, and should not mind."""
+        try:
+            with self._pool(self._process()).connection(BESIDE_AFTER_SECONDS) as lent:
+                return question(lent)
+        except psycopg.OperationalError:
+            with Connection.connect(self._conninfo, autocommit=True) as own:
+                self._configure(own)
+                return question(own)
+
     @property
     def is_lent(self) -> bool:
         """Whether this thread is in the body of a :meth:`begun`."""
@@ -136,7 +152,8 @@ class Connections:
             except psycopg.OperationalError as error:
                 loan.end()
                 pause = next(pauses, None)
-                if pause is None or not may_pass(error):
+                # Whoever says how long to wait for a server means all of the time.
+                if pause is None or not may_pass(error) or isinstance(error, ConnectionTimeout):
                     raise
             # Where one connection is broken, others that were idle often are.
             if loan.process.pool is not None:
@@ -144,46 +161,51 @@ class Connections:
             time.sleep(pause)
 
     def _lend(self, pool: ConnectionPool[Connection]) -> Connection:
+        process = self._process()
         try:
-            return pool.getconn()
+            connection = pool.getconn()
         except PoolTimeout:
-            raise PoolTimeout(
-                f"no connection to be had for {self._timeout:g} s: {self._why_none()}"
-            ) from None
+            why = self._why_none(pool, was_away=_failures(pool) > process.failures)
+            raise PoolTimeout(f"no connection to be had for {self._timeout:g} s: {why}") from None
+        process.failures = _failures(pool)
+        return connection
 
-    def _why_none(self) -> str:
+    def _why_none(self, pool: ConnectionPool[Connection], *, was_away: bool) -> str:
         try:
             psycopg.connect(self._conninfo).close()
         except psycopg.Error as error:
             return str(error)
+        if was_away:
+            return "the server was away meanwhile, and answers again"
+        if pool.get_stats()["pool_size"] < self._size:
+            return "the server, or a pooler before it, lets a further one wait"
         return f"all {self._size} of this process are in use; a larger pool_size may help"
 
     def _pool(self, process: _Process) -> ConnectionPool[Connection]:
         with process.lock:
             if process.pool is None:
-                with psycopg.connect(self._conninfo, autocommit=True) as connection:
+                with Connection.connect(self._conninfo, autocommit=True) as connection:
                     self._configure(connection)
                     self._prepare(connection)
                 pool = ConnectionPool(
                     self._conninfo,
+                    connection_class=Connection,
                     kwargs={"autocommit": True},
                     configure=self._configure,
                     min_size=1,
                     max_size=self._size,
                     timeout=self._timeout,
                     reconnect_timeout=RECONNECT_SECONDS,
+                    reconnect_failed=_go_on_for_those_who_wait,
                     name="triggers",
                     open=False,
                 )
                 pool.open()
-                process.pool = pool
+                process.pool, process.failures = pool, 0
             return process.pool
 
     def _configure(self, connection: Connection) -> None:
-        connection.execute(
-            _SET_TIMEOUTS,
-            (_milliseconds(self._timeout), _milliseconds(IDLE_IN_TRANSACTION_SECONDS)),
-        )
+        connection.set_up(lock_timeout=self._timeout, prepare=self._prepares)
 
     def _process(self) -> _Process:
         """Connections must not cross a fork: the child leaves its parent's alone, unclosed."""
@@ -202,12 +224,17 @@ def _close_all() -> None:
 
 
 class _Process:
-    """What belongs to one process: its pool, and what is lent to each of its threads."""
+    """What belongs to one process: its pool, and what is lent to each of its threads.
+
+    Attributes:
+        failures: how often the pool had tried in vain to connect when it last lent something.
+    """
 
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.lock = threading.Lock()
         self.pool: ConnectionPool[Connection] | None = None
+        self.failures = 0
         self._local = threading.local()
 
     @property
@@ -241,6 +268,7 @@ class _Loan:
         return self._connection
 
     def begin(self, pool: ConnectionPool[Connection], connection: Connection) -> None:
+        connection.forget_unsent()  # of whoever had it before, and did not commit
         self._pool, self._connection = pool, connection
         self.process.lent_to_this_thread = connection
 
@@ -261,12 +289,16 @@ class _Loan:
         self._pool = self._connection = None
 
 
-def pipeline(connection: Connection) -> AbstractContextManager[Any]:
-    """Send statements without waiting for the answer to each, where libpq can (from 14 on).
+def _failures(pool: ConnectionPool[Connection]) -> int:
+    """Return how often the pool has tried in vain to connect."""
+    return pool.get_stats().get("connections_errors", 0)
 
-    One that fails is raised by a later one, or at the end.
-    """
-    return connection.pipeline() if capabilities.has_pipeline() else nullcontext()
+
+def _go_on_for_those_who_wait(pool: ConnectionPool[Connection]) -> None:
+    """A pool that has given up connects again when it is next asked. Whoever has asked before would
+    wait in vain, though the server may be back."""
+    if pool.get_stats()["requests_waiting"]:
+        pool.check()  # which lets it grow
 
 
 def _undo(connection: Connection) -> None:
@@ -285,8 +317,11 @@ def may_pass(error: Exception) -> bool:
     return error.sqlstate.startswith(_PASSING)
 
 
-def _milliseconds(seconds: float) -> str:
-    return str(round(seconds * 1000))
+def _defaults() -> dict[str, str]:
+    defaults = dict(_DEFAULTS)
+    if CONNECT_TIMEOUT_VARIABLE in os.environ:
+        del defaults["connect_timeout"]
+    return defaults
 
 
 def _parsed(conninfo: str) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import psycopg
 from psycopg import errors
 from psycopg.sql import SQL, Composable, Identifier
 
 from triggers_core.errors import InvalidStorage, SchemaVersionError, StorageError
+from triggers_postgres.server import Connection
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -130,7 +130,7 @@ def render(statement: LiteralString, schema: str, **names: Composable) -> bytes:
     return SQL(statement).format(**tables, **names).as_bytes(None)
 
 
-def prepare(connection: psycopg.Connection, schema: str) -> None:
+def prepare_schema(connection: Connection, schema: str) -> None:
     """Bring the schema to :data:`VERSION`. Of many who do this at once, one does it.
 
     Raises:
@@ -140,7 +140,7 @@ def prepare(connection: psycopg.Connection, schema: str) -> None:
     before = _version(connection, schema)
     if before == VERSION:
         return
-    connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+    connection.begin("ISOLATION LEVEL READ COMMITTED")
     try:
         before = _take_steps(connection, schema)
         connection.execute("COMMIT")
@@ -159,7 +159,7 @@ def prepare(connection: psycopg.Connection, schema: str) -> None:
         _logger.info("schema %r: upgraded from version %d to %d", schema, before, VERSION)
 
 
-def _take_steps(connection: psycopg.Connection, schema: str) -> int:
+def _take_steps(connection: Connection, schema: str) -> int:
     """Take those that are left, in the transaction that is open; return the version before."""
     connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_LOCK, schema))
     # A role that may use the schema, but make none, is not asked to.
@@ -172,12 +172,12 @@ def _take_steps(connection: psycopg.Connection, schema: str) -> int:
     return before
 
 
-def _exists(connection: psycopg.Connection, schema: str) -> bool:
+def _exists(connection: Connection, schema: str) -> bool:
     query = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s"
     return connection.execute(query, (schema,)).fetchone() is not None
 
 
-def _version(connection: psycopg.Connection, schema: str) -> int:
+def _version(connection: Connection, schema: str) -> int:
     """Return the schema's version, 0 where there is nothing yet. Raises SchemaVersionError."""
     meta = Identifier(schema, "meta").as_string(None)
     row = connection.execute("SELECT to_regclass(%s)", (meta,)).fetchone()

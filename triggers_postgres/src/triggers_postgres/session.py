@@ -6,177 +6,32 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg.sql import SQL, Literal
 
 from triggers_core.rules.closing import Closing
 from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.kwargs import to_json
-from triggers_core.storage.base import Storage
-from triggers_core.storage.row import COLUMNS, encode_closing, encode_instance
+from triggers_core.storage.base import Foreseen, Storage
+from triggers_core.storage.row import encode_closing, encode_instance
 from triggers_core.storage.sql import SqlReader, SqlWork
-from triggers_postgres.connections import pipeline
-from triggers_postgres.schema import render
+from triggers_postgres.ahead import NOTHING, Ahead
+from triggers_postgres.server import Connection, pipeline
+from triggers_postgres.statements import LookUps, Statements
 
 if TYPE_CHECKING:
-    from typing_extensions import LiteralString
-
-_KEY = COLUMNS[:2]  # task_name, number
-_COLUMNS = SQL(", ").join(map(SQL, COLUMNS))
-_VALUES = SQL(", ").join(SQL("%s") for _ in COLUMNS)
-_REPLACED = SQL(", ").join(
-    SQL("{column} = excluded.{column}").format(column=SQL(column)) for column in COLUMNS[2:]
-)
-
-
-class Statements:
-    """The statements on the tables of one schema. Each is an index look-up."""
-
-    def __init__(self, schema: str) -> None:
-        def statement(text: LiteralString) -> bytes:
-            return render(text, schema, columns=_COLUMNS, values=_VALUES, replaced=_REPLACED)
-
-        self.find = statement(
-            "SELECT id, manager_name, config_digest, closed FROM {sessions} WHERE uid = %s"
-        )
-        self.lock = statement(
-            "SELECT id, manager_name, config_digest, closed, pg_current_xact_id()::text "
-            "FROM {sessions} WHERE uid = %s FOR UPDATE"
-        )
-        self.make = statement(
-            "INSERT INTO {sessions} (uid, manager_name) VALUES (%s, %s) ON CONFLICT DO NOTHING "
-            "RETURNING id, manager_name, config_digest, closed, pg_current_xact_id()::text"
-        )
-        self.has_trace = statement(
-            "SELECT EXISTS (SELECT FROM ("
-            "SELECT xmin FROM {sessions} WHERE id = %(id)s "
-            "UNION ALL SELECT xmin FROM {instances} WHERE session_id = %(id)s "
-            "UNION ALL SELECT xmin FROM {triggers} WHERE session_id = %(id)s "
-            "UNION ALL SELECT xmin FROM {events} WHERE session_id = %(id)s"
-            ") AS rows (writer) WHERE writer = %(by)s::xid8::xid)"
-        )
-        self.instances = statement("SELECT {columns} FROM {instances} WHERE session_id = %s")
-        self.waiting = statement(
-            "SELECT {columns} FROM {waiting} "
-            "JOIN {instances} USING (session_id, task_name, number) "
-            "WHERE session_id = %s AND trigger_name = %s ORDER BY task_name, number"
-        )
-        self.last_number = statement(
-            "SELECT number FROM {instances} WHERE session_id = %s AND task_name = %s "
-            "ORDER BY number DESC LIMIT 1"
-        )
-        self.latest = statement(
-            "SELECT name, kwargs FROM {triggers} WHERE session_id = %s AND name = ANY(%s)"
-        )
-        self.firing_count = statement(
-            "SELECT coalesce((SELECT position FROM {firings} WHERE session_id = %s AND name = %s "
-            "ORDER BY position DESC LIMIT 1), 0) + (SELECT count(*) FROM {triggers} "
-            "WHERE session_id = %s AND name = %s AND NOT is_logged)"
-        )
-        self.firings = statement(
-            "SELECT kwargs FROM {firings} WHERE session_id = %s AND name = %s "
-            "ORDER BY position LIMIT %s"
-        )
-        self.fired = statement("SELECT name FROM {triggers} WHERE session_id = %s")
-        self.last_fired_at = statement("SELECT max(fired_at) FROM {triggers} WHERE session_id = %s")
-        self.outcome = statement(
-            "SELECT outcome FROM {events} WHERE session_id = %s AND event_id = %s"
-        )
-        self.active = statement(
-            "SELECT 1 FROM {instances} WHERE session_id = %s "
-            "AND status IN ('scheduled', 'running') LIMIT 1"
-        )
-        self.keep_configuration = statement(
-            "INSERT INTO {configurations} (digest, body) VALUES (%s, %s) ON CONFLICT DO NOTHING"
-        )
-        self.configure = statement("UPDATE {sessions} SET config_digest = %s WHERE id = %s")
-        self.close = statement("UPDATE {sessions} SET closed = %s WHERE id = %s")
-        self.save = statement(
-            "INSERT INTO {instances} (session_id, {columns}) VALUES (%s, {values}) "
-            "ON CONFLICT (session_id, task_name, number) DO UPDATE SET {replaced}"
-        )
-        self.wait = statement(
-            "INSERT INTO {waiting} (session_id, task_name, number, trigger_name) "
-            "SELECT %s, %s, %s, unnest(%s::text[])"
-        )
-        self.wait_no_more = statement(
-            "DELETE FROM {waiting} WHERE session_id = %s AND task_name = %s AND number = %s "
-            "AND trigger_name = ANY(%s)"
-        )
-        self.remember = statement(
-            "INSERT INTO {triggers} (session_id, name, kwargs, fired_at, is_logged) "
-            "VALUES (%s, %s, %s, %s, %s) ON CONFLICT (session_id, name) DO UPDATE "
-            "SET kwargs = excluded.kwargs, fired_at = excluded.fired_at, "
-            "is_logged = excluded.is_logged"
-        )
-        self.log_firing = statement(
-            "INSERT INTO {firings} (session_id, name, position, kwargs, fired_at) "
-            "SELECT %(id)s, %(name)s, coalesce((SELECT position FROM {firings} WHERE "
-            "session_id = %(id)s AND name = %(name)s ORDER BY position DESC LIMIT 1), 0) + 1, "
-            "%(kwargs)s, %(at)s"
-        )
-        self.log_latest = statement(
-            "WITH latest AS (UPDATE {triggers} SET is_logged = true "
-            "WHERE session_id = %(id)s AND name = %(name)s AND NOT is_logged "
-            "RETURNING kwargs, fired_at) "
-            "INSERT INTO {firings} (session_id, name, position, kwargs, fired_at) "
-            "SELECT %(id)s, %(name)s, coalesce((SELECT position FROM {firings} WHERE "
-            "session_id = %(id)s AND name = %(name)s ORDER BY position DESC LIMIT 1), 0) + 1, "
-            "kwargs, fired_at FROM latest"
-        )
-        self.record = statement(
-            "INSERT INTO {events} (session_id, event_id, outcome) VALUES (%s, %s, %s)"
-        )
-        self._take_lost = (
-            # What is under change is not lost: it is skipped, and never waited for.
-            """
-            WITH lost AS (
-                SELECT session_id, task_name, number, recover_at AS lost_at, manager_name, uid
-                FROM {instances} JOIN {sessions} ON sessions.id = instances.session_id
-                WHERE recover_at <= %(now)s
-                ORDER BY recover_at
-                LIMIT {limit}
-                FOR UPDATE OF instances, sessions SKIP LOCKED
-            ), held AS (
-                UPDATE {instances} SET recover_at = %(hold_until)s
-                FROM lost
-                WHERE instances.session_id = lost.session_id
-                AND instances.task_name = lost.task_name AND instances.number = lost.number
-                RETURNING lost.lost_at, lost.manager_name, lost.uid, instances.*
-            )
-            SELECT manager_name, uid, {columns} FROM held ORDER BY lost_at
-            """
-        )
-        self._schema = schema
-        self.sessions = statement(
-            "SELECT id, uid, manager_name FROM {sessions} WHERE id > %s ORDER BY id LIMIT %s"
-        )
-        self.configuration = statement("SELECT body FROM {configurations} WHERE digest = %s")
-        self.delete = (
-            statement("DELETE FROM {waiting} WHERE session_id = %s"),
-            statement("DELETE FROM {instances} WHERE session_id = %s"),
-            statement("DELETE FROM {triggers} WHERE session_id = %s"),
-            statement("DELETE FROM {firings} WHERE session_id = %s"),
-            statement("DELETE FROM {events} WHERE session_id = %s"),
-            statement("DELETE FROM {sessions} WHERE id = %s"),
-        )
-
-    def take_lost(self, limit: int) -> bytes:
-        """Return the statement that takes so many. It says the number itself: for one that is a
-        parameter the server may plan to look at each instance there is."""
-        return render(self._take_lost, self._schema, columns=_COLUMNS, limit=Literal(limit))
+    pass
 
 
 class _Reading(SqlReader):
     """How both halves read: by one cursor, since what is read is fetched at once."""
 
-    _statements: Statements
+    _look_ups: LookUps
 
     def __init__(
         self,
         storage: Storage,
         statements: Statements,
-        connection: psycopg.Connection,
+        connection: Connection,
         session_uid: str,
     ) -> None:
         super().__init__(storage, statements, session_uid)
@@ -185,14 +40,13 @@ class _Reading(SqlReader):
         self._cursor = connection.cursor()
 
     def instance(self, task_name: str, number: int) -> TaskInstance | None:
-        query = self._statements.instances + b" AND task_name = %s AND number = %s"
-        found = self._instances(query, task_name, number)
+        found = self._instances(self._look_ups.instance, task_name, number)
         return found[0] if found else None
 
     def instances(
         self, *, task_name: str | None = None, statuses: Collection[Status] | None = None
     ) -> list[TaskInstance]:
-        query = self._statements.instances
+        query = self._look_ups.instances
         values: list[Any] = []
         if task_name is not None:
             query += b" AND task_name = %s"
@@ -203,20 +57,74 @@ class _Reading(SqlReader):
         return self._instances(query + b" ORDER BY task_name, number", *values)
 
     def _latest(self, trigger_names: Iterable[str]) -> Iterable[tuple[str, Any]]:
-        return self._read(self._statements.latest, list(trigger_names))
+        return self._read(self._look_ups.latest, list(trigger_names))
 
     def _read(self, statement: bytes, *values: Any) -> psycopg.Cursor[Any]:
-        return self._cursor.execute(statement, (self._id, *values))
+        return self._connection.ask(self._cursor, statement, (self._id, *values))
 
 
 class PostgresReader(_Reading):
     """A session as it stands in the transaction that is open on the connection."""
 
     def open(self) -> None:
-        """Find the session."""
-        found = self._cursor.execute(self._statements.find, (self._uid,)).fetchone()
+        """Begin the transaction, and find the session."""
+        with pipeline(self._connection):
+            self._connection.begin("ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            self._cursor.execute(self._statements.find, (self._uid,))
+        found = self._cursor.fetchone()
         if found is not None:
             self._id, self._manager_name, self._config_digest, self._closed = found
+
+
+class MoreThanOneLook(Exception):
+    """A question is not answered by one statement."""
+
+
+class OneLook(_Reading):
+    """A session as one statement shows it, which needs no transaction around it.
+
+    Raises:
+        MoreThanOneLook: a second is asked for, of which nobody knows whether it shows the same.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        statements: Statements,
+        connection: Connection,
+        session_uid: str,
+    ) -> None:
+        super().__init__(storage, statements, connection, session_uid)
+        self._look_ups = statements.by_uid
+        self._has_looked = self._is_found = False
+
+    def manager_name(self) -> str | None:
+        self._find()
+        return super().manager_name()
+
+    def closing(self) -> Closing | None:
+        self._find()
+        return super().closing()
+
+    def configuration(self) -> Configuration:
+        self._find()
+        return super().configuration()
+
+    def firing_count(self, trigger_name: str) -> int:
+        raise MoreThanOneLook  # by its session's number more than once
+
+    def _find(self) -> None:
+        if not self._is_found:
+            found = self._read(self._statements.find).fetchone()
+            self._is_found = True
+            if found is not None:
+                self._id, self._manager_name, self._config_digest, self._closed = found
+
+    def _read(self, statement: bytes, *values: Any) -> psycopg.Cursor[Any]:
+        if self._has_looked:
+            raise MoreThanOneLook
+        self._has_looked = True
+        return self._cursor.execute(statement, (self._uid, *values))
 
 
 class PostgresWork(_Reading, SqlWork):
@@ -236,11 +144,11 @@ class PostgresWork(_Reading, SqlWork):
         self,
         storage: Storage,
         statements: Statements,
-        connection: psycopg.Connection,
+        connection: Connection,
         session_uid: str,
     ) -> None:
         super().__init__(storage, statements, connection, session_uid)
-        self._unsent: list[tuple[bytes, tuple[Any, ...] | Mapping[str, Any]]] = []
+        self._ahead = Ahead(statements.by_uid, session_uid, NOTHING)
         self.has_written = False
 
     @property
@@ -251,27 +159,69 @@ class PostgresWork(_Reading, SqlWork):
     def commit(self) -> psycopg.Cursor[Any]:
         """Send what is left, and end the transaction; return the server's answer."""
         with pipeline(self._connection):
-            self._send()
+            self._connection.send()
             return self._connection.execute("COMMIT")
 
-    def open_or_make(self, manager_name: str) -> None:
-        """Find the session, or make it, and lock it: the next who opens it waits here."""
-        find, make = self._statements.lock, self._statements.make
-        found = None
-        # Another may make it just before this one would, and another yet delete it again.
-        while found is None:
-            found = (
-                self._cursor.execute(find, (self._uid,)).fetchone()
-                or self._cursor.execute(make, (self._uid, manager_name)).fetchone()
-            )
+    def open_or_make(self, manager_name: str, foreseen: Foreseen = NOTHING) -> None:
+        """Begin the transaction; find the session, or make it, and lock it: the next who opens it
+        waits here. In the same round trip, read what is foreseen to be asked."""
+        ahead = Ahead(self._statements.by_uid, self._uid, foreseen)
+        with pipeline(self._connection):
+            # Whatever the server's default: each statement sees all that was committed by those who
+            # held the session's lock before.
+            self._connection.begin("ISOLATION LEVEL READ COMMITTED")
+            self._ask_for_session(manager_name, ahead)
+        while (found := self._cursor.fetchone()) is None:
+            with pipeline(self._connection):
+                self._ask_for_session(manager_name, ahead)
         *of_the_session, self.transaction_id = found
         self._id, self._manager_name, self._config_digest, self._closed = of_the_session
+        ahead.take()
+        self._ahead = ahead
+
+    def _ask_for_session(self, manager_name: str, ahead: Ahead) -> None:
+        values = {"uid": self._uid, "manager_name": manager_name}
+        self._cursor.execute(self._statements.open_or_make, values)
+        ahead.ask(self._connection)
+
+    @property
+    def config_digest(self) -> str | None:
+        """The digest of the session's configuration."""
+        return self._config_digest
+
+    def instance(self, task_name: str, number: int) -> TaskInstance | None:
+        key = task_name, number
+        if key not in self._ahead.instances:
+            return super().instance(task_name, number)
+        row = self._ahead.instances[key]
+        return None if row is None else self._instance(row)
+
+    def waiting_for(self, trigger_name: str) -> list[TaskInstance]:
+        if trigger_name not in self._ahead.waiting:
+            return super().waiting_for(trigger_name)
+        return [self._instance(row) for _, row in sorted(self._ahead.waiting[trigger_name].items())]
+
+    def outcome(self, event_id: str) -> dict[str, Any] | None:
+        if event_id not in self._ahead.outcomes:
+            return super().outcome(event_id)
+        return self._decoded_outcome(self._ahead.outcomes[event_id], event_id)
+
+    def _last_number(self, task_name: str) -> Any:
+        if task_name not in self._ahead.last_numbers:
+            return super()._last_number(task_name)
+        return self._ahead.last_numbers[task_name]
+
+    def _latest(self, trigger_names: Iterable[str]) -> Iterable[tuple[str, Any]]:
+        names = list(trigger_names)
+        latest = self._ahead.latest
+        if not latest.keys() >= set(names):
+            return super()._latest(names)
+        return [(name, latest[name]) for name in names if latest[name] is not None]
 
     def configure(self, configuration: Configuration) -> None:
         digest = configuration.digest
         self._write(self._statements.keep_configuration, digest, configuration.to_json())
         self._write(self._statements.configure, digest, self._id)
-        self._send()  # the storage, which is to find it from now on, reads by itself
         self._config_digest = digest
 
     def close_session(self, closing: Closing) -> None:
@@ -281,7 +231,9 @@ class PostgresWork(_Reading, SqlWork):
     def save(self, instance: TaskInstance) -> None:
         key = (self._id, instance.task_name, instance.number)
         gone, new = self._change_of_waits(instance)
-        self._write(self._statements.save, self._id, *encode_instance(instance))
+        row = tuple(encode_instance(instance))
+        self._write(self._statements.save, self._id, *row)
+        self._ahead.saved(row, instance.waits_for)
         if gone:
             self._write(self._statements.wait_no_more, *key, gone)
         if new:
@@ -296,6 +248,8 @@ class PostgresWork(_Reading, SqlWork):
         is_logged: bool = False,
     ) -> None:
         kwargs = to_json(trigger_kwargs)
+        if trigger_name in self._ahead.latest:
+            self._ahead.latest[trigger_name] = kwargs
         self._write(self._statements.remember, self._id, trigger_name, kwargs, at, is_logged)
 
     def log_firing(
@@ -309,26 +263,19 @@ class PostgresWork(_Reading, SqlWork):
         self._write_named(self._statements.log_latest, values)
 
     def record_outcome(self, event_id: str, outcome: Mapping[str, Any]) -> None:
-        self._write(self._statements.record, self._id, event_id, to_json(outcome))
+        text = to_json(outcome)
+        if event_id in self._ahead.outcomes:
+            self._ahead.outcomes[event_id] = text
+        self._write(self._statements.record, self._id, event_id, text)
 
     def delete(self) -> None:
+        self._ahead.clear()
         for statement in self._statements.delete:
             self._write(statement, self._id)
-
-    def _read(self, statement: bytes, *values: Any) -> psycopg.Cursor[Any]:
-        if self._unsent:
-            with pipeline(self._connection):
-                self._send()
-        return super()._read(statement, *values)
 
     def _write(self, query: bytes, *values: Any) -> None:
         self._write_named(query, values)
 
     def _write_named(self, query: bytes, values: tuple[Any, ...] | Mapping[str, Any]) -> None:
         self.has_written = True
-        self._unsent.append((query, values))
-
-    def _send(self) -> None:
-        for query, values in self._unsent:
-            self._cursor.execute(query, values)
-        self._unsent.clear()
+        self._connection.send_later(query, values)

@@ -8,32 +8,54 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import psycopg
 from psycopg import errors
 
 from triggers_core.errors import InvalidStorage, OutcomeUnknown, StorageError, TransientStorageError
-from triggers_core.storage.base import DEFAULT_ALIAS, LostInstance, Storage, session_is_open
+from triggers_core.rules.config import Configuration
+from triggers_core.storage.base import (
+    DEFAULT_ALIAS,
+    Foreseen,
+    HeldLease,
+    LostInstance,
+    SessionReader,
+    Storage,
+    session_is_open,
+)
+from triggers_postgres.ahead import NOTHING
 from triggers_postgres.clock import Reading
-from triggers_postgres.connections import Connection, Connections, may_pass, pipeline
-from triggers_postgres.schema import check_schema_name, prepare
-from triggers_postgres.session import PostgresReader, PostgresWork, Statements
+from triggers_postgres.connections import Connections, may_pass
+from triggers_postgres.schema import check_schema_name, prepare_schema
+from triggers_postgres.server import Connection
+from triggers_postgres.session import (
+    MoreThanOneLook,
+    OneLook,
+    PostgresReader,
+    PostgresWork,
+)
+from triggers_postgres.statements import Statements
 
 DEFAULT_SCHEMA = "triggers"
 DEFAULT_POOL_SIZE = 10
 DEFAULT_TIMEOUT_SECONDS = 30.0
-OWN_OPTIONS = ("schema", "pool_size")
+OWN_OPTIONS = ("schema", "pool_size", "prepare")
 """In a URL's query; every other one is libpq's."""
+
+PREPARE = {"on": True, "off": False}
+"""What ``prepare`` may be there."""
 
 ASK_PAUSES_SECONDS = (0.0, 0.1, 0.3, 1.0, 3.0)
 """Before each time the server is asked what became of a commit that it did not answer."""
 
 SESSIONS_AT_ONCE = 1000
+
+Answer = TypeVar("Answer")
 
 _logger = logging.getLogger(__name__)
 
@@ -48,6 +70,9 @@ class PostgresStorage(Storage):
         pool_size: how many connections each process opens at most.
         timeout: seconds to wait for a connection, and for a session that another transaction
             has locked.
+        prepare: whether statements that come again are prepared. None for where no pooler is in
+            between, which each connection finds out when it is opened. False also for poolers
+            that hide it; True for those that follow what is prepared.
 
     Raises:
         StorageError: an argument cannot be used.
@@ -63,15 +88,21 @@ class PostgresStorage(Storage):
         schema: str = DEFAULT_SCHEMA,
         pool_size: int = DEFAULT_POOL_SIZE,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        prepare: bool | None = None,
     ) -> None:
         super().__init__(alias=alias)
         if pool_size < 1:
             raise InvalidStorage(f"pool_size must be 1 or more, not {pool_size}")
         self.schema = check_schema_name(schema)
         self._connections = Connections(
-            conninfo, prepare=partial(prepare, schema=schema), size=pool_size, timeout=timeout
+            conninfo,
+            prepare=partial(prepare_schema, schema=schema),
+            size=pool_size,
+            timeout=timeout,
+            prepares=prepare,
         )
         self._statements = Statements(schema)
+        self._usual_digests: dict[str, str] = {}  # by manager, of the last session of each
         self._reading: Reading | None = None
 
     def __repr__(self) -> str:
@@ -81,7 +112,8 @@ class PostgresStorage(Storage):
     def from_url(cls, url: str, *, alias: str = DEFAULT_ALIAS) -> PostgresStorage:
         """Return the storage at ``postgresql://user:password@host:port/database``.
 
-        The query may have ``schema`` and ``pool_size``, and every parameter of libpq.
+        The query may have ``schema``, ``pool_size``, ``prepare=on`` or ``off``, and every
+        parameter of libpq.
         """
         base, mark, query = url.rpartition("?")
         own: dict[str, str] = {}
@@ -98,15 +130,23 @@ class PostgresStorage(Storage):
         pool_size = own.get("pool_size", str(DEFAULT_POOL_SIZE))
         if not pool_size.isdecimal():
             raise InvalidStorage(f"pool_size must be a number of connections, not {pool_size!r}")
+        prepare = own.get("prepare")
+        if prepare is not None and prepare not in PREPARE:
+            raise InvalidStorage(
+                f"prepare must be on or off, not {prepare!r}; left out, it is on where no pooler "
+                "is in between"
+            )
         return cls(
             conninfo,
             alias=alias,
             schema=own.get("schema", DEFAULT_SCHEMA),
             pool_size=int(pool_size),
+            prepare=None if prepare is None else PREPARE[prepare],
         )
 
-    @contextmanager
-    def transaction(self, session_uid: str, manager_name: str) -> Iterator[PostgresWork]:
+    def transaction(
+        self, session_uid: str, manager_name: str
+    ) -> AbstractContextManager[PostgresWork]:
         """Open the session, made if it is new, for one atomic change.
 
         Where the connection is lost in the middle of the commit, the server is asked what became
@@ -116,16 +156,27 @@ class PostgresStorage(Storage):
             StorageError: the store cannot be used; nothing was changed.
             OutcomeUnknown: the server could not be asked.
         """
+        return self._change(session_uid, manager_name, NOTHING)
+
+    def foreseeing(
+        self,
+        session_uid: str,
+        manager_name: str,
+        foresee: Callable[[Configuration], Foreseen],
+    ) -> AbstractContextManager[PostgresWork]:
+        usual = self._configurations.get(self._usual_digests.get(manager_name, ""))
+        return self._change(session_uid, manager_name, foresee(usual or Configuration()))
+
+    @contextmanager
+    def _change(
+        self, session_uid: str, manager_name: str, foreseen: Foreseen
+    ) -> Iterator[PostgresWork]:
         if self._connections.is_lent:
             raise session_is_open()
 
         def begin(connection: Connection) -> PostgresWork:
-            with pipeline(connection):
-                # Whatever the server's default: each statement sees all that was committed by
-                # those who held the session's lock before.
-                connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-                work = PostgresWork(self, self._statements, connection, session_uid)
-                work.open_or_make(manager_name)
+            work = PostgresWork(self, self._statements, connection, session_uid)
+            work.open_or_make(manager_name, foreseen)
             return work
 
         with self._failures():
@@ -135,6 +186,7 @@ class PostgresStorage(Storage):
                     yield work
                     is_ending = True
                     _check_is_commit(work.commit())
+                    self._usual_digests[manager_name] = work.config_digest or ""
                 except psycopg.Error as error:
                     # Not even whether the connection is lost shows in time: a server that goes
                     # after the commit may have said so, and not have closed it yet.
@@ -147,14 +199,27 @@ class PostgresStorage(Storage):
     @contextmanager
     def read(self, session_uid: str) -> Iterator[PostgresReader]:
         def begin(connection: Connection) -> PostgresReader:
-            with pipeline(connection):
-                connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                reader = PostgresReader(self, self._statements, connection, session_uid)
-                reader.open()
+            reader = PostgresReader(self, self._statements, connection, session_uid)
+            reader.open()
             return reader
 
         with self._failures(), self._connections.begun(begin) as (_, reader):
             yield reader
+
+    def look(self, session_uid: str, question: Callable[[SessionReader], Answer]) -> Answer:
+        def ask(connection: Connection) -> tuple[Answer] | None:
+            try:
+                return (question(OneLook(self, self._statements, connection, session_uid)),)
+            except MoreThanOneLook:
+                return None
+
+        # What a transaction of this thread has not committed yet is not to be seen.
+        if not self._connections.is_lent:
+            with self._failures():
+                found = self._connections.ask(ask)
+            if found is not None:
+                return found[0]
+        return super().look(session_uid, question)
 
     def take_lost(self, *, limit: int, hold_until: float) -> list[LostInstance]:
         values = {"now": self.now(), "hold_until": hold_until}
@@ -164,6 +229,14 @@ class PostgresStorage(Storage):
             LostInstance(manager_name, session_uid, tuple(row))
             for manager_name, session_uid, *row in rows
         ]
+
+    def renew_leases(self, leases: Collection[HeldLease]) -> None:
+        if not leases:
+            return
+        held = [(each.session_uid, each.task_name, each.number, each.seconds) for each in leases]
+        columns = [list(column) for column in zip(*held, strict=True)]
+        with self._failures():
+            self._connections.ask_beside(lambda lent: lent.execute(self._statements.renew, columns))
 
     def sessions(self) -> Iterator[tuple[str, str]]:
         last_id = 0
@@ -195,7 +268,9 @@ class PostgresStorage(Storage):
             return self._ask(statement, values)
 
     def _ask(self, statement: bytes, values: Any) -> list[tuple[Any, ...]]:
-        return self._connections.ask(lambda lent: lent.execute(statement, values).fetchall())
+        return self._connections.ask(
+            lambda lent: lent.ask(lent.cursor(), statement, values).fetchall()
+        )
 
     def _find_out(self, work: PostgresWork, lost: psycopg.Error) -> None:
         """Return if the transaction is committed whose COMMIT was not answered.

@@ -6,13 +6,14 @@ import itertools
 from dataclasses import replace
 
 from triggers_conformance.storage.elsewhere import in_threads
-from triggers_conformance.storage.samples import SESSION, THREADS
+from triggers_conformance.storage.samples import DAY_SECONDS, SESSION, THREADS
 from triggers_conformance.storage.steps import instances_of, keep, save_lost
-from triggers_core import Status, Storage
+from triggers_core import Status, Storage, TaskInstance
+from triggers_core.storage.base import HeldLease
 
 
 class LostWork:
-    """Checks S60 to S65."""
+    """Checks S60 to S65, S83 and S84."""
 
     def test_s60_lost_taken(self, storage: Storage) -> None:
         """S60: ``take_lost`` gives the instances whose ``recover_at`` is past, with their
@@ -81,3 +82,41 @@ class LostWork:
         lost = save_lost(storage, SESSION, recover_at=now - 5.0)
         keep(storage, replace(lost, status=Status.FINISHED, recover_at=None))
         assert storage.take_lost(limit=10, hold_until=now + 100.0) == []
+
+    def test_s83_leases_renewed(self, storage: Storage) -> None:
+        """S83: ``renew_leases`` sets the ``recover_at`` of those of the instances that run, of all
+        sessions, each by its own time from now, and changes nothing else."""
+        now = storage.now()
+        held = [save_lost(storage, uid, recover_at=now - 5.0) for uid in ("one", "two", "three")]
+        scheduled = replace(held[2], status=Status.SCHEDULED)
+        keep(storage, scheduled)
+        unheld = save_lost(storage, "four", recover_at=now + 1.0)
+
+        storage.renew_leases([])
+        storage.renew_leases([lease_of(held[0], 100.0), lease_of(held[1], DAY_SECONDS)])
+        storage.renew_leases([lease_of(scheduled, 100.0)])
+
+        for instance, seconds in ((held[0], 100.0), (held[1], DAY_SECONDS)):
+            [renewed] = instances_of(storage, instance.session_uid)
+            assert renewed.recover_at is not None
+            assert now + seconds <= renewed.recover_at <= storage.now() + seconds
+            assert replace(renewed, recover_at=instance.recover_at) == instance
+        assert instances_of(storage, "three") == [scheduled]
+        assert instances_of(storage, "four") == [unheld]
+        assert [lost.session_uid for lost in storage.take_lost(limit=9, hold_until=now + 1.0)] == [
+            "three"
+        ]
+
+    def test_s84_none_keeps_another_back(self, storage: Storage) -> None:
+        """S84: an instance that is no longer there keeps no other from being renewed."""
+        now = storage.now()
+        gone, held = (save_lost(storage, uid, recover_at=now - 5.0) for uid in ("gone", "held"))
+        with storage.transaction("gone", "manager of gone") as unit:
+            unit.delete()
+        storage.renew_leases([lease_of(gone, 100.0), lease_of(held, 100.0)])
+        assert storage.take_lost(limit=9, hold_until=now + 1.0) == []
+
+
+def lease_of(instance: TaskInstance, seconds: float) -> HeldLease:
+    uid = instance.session_uid
+    return HeldLease(f"manager of {uid}", uid, instance.task_name, instance.number, seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -19,20 +20,23 @@ from triggers_conformance.storage.samples import (
     THREADS,
 )
 from triggers_conformance.storage.steps import (
+    ASKED,
     EMPTY,
     Abort,
     all_seen,
     configure,
     instances_of,
     keep,
+    keep_pair,
     read_session,
     write_everything,
 )
-from triggers_core import Status, Storage, TaskInstance
+from triggers_core import SessionReader, Status, Storage, TaskInstance
+from triggers_core.storage.base import Foreseen
 
 
 class Views:
-    """Checks S25 to S31."""
+    """Checks S25 to S31, S85 to S88."""
 
     def test_s25_own_writes(self, storage: Storage) -> None:
         """S25: a transaction sees its own writes, by every look-up."""
@@ -123,3 +127,107 @@ class Views:
         with pytest.raises(Abort), storage.read(SESSION):
             raise Abort
         assert instances_of(storage) == [EVERY_FIELD]
+
+    def test_s85_look(self, storage: Storage) -> None:
+        """S85: ``look`` returns what the question does, which sees what a read shows, be it in one
+        look-up or in many; an exception reaches the caller."""
+        keep(storage, EVERY_FIELD)
+        with storage.transaction(SESSION, MANAGER) as unit:
+            write_everything(unit)
+        for uid in (SESSION, "another"):
+            for question in (*SINGLE_LOOKS, all_seen):
+                assert storage.look(uid, question) == read_session(storage, question, uid)
+
+        def abort(_: SessionReader) -> None:
+            raise Abort
+
+        with pytest.raises(Abort):
+            storage.look(SESSION, abort)
+
+    def test_s86_look_is_consistent(self, storage: Storage) -> None:
+        """S86: a question of several look-ups sees one state in all of them, whatever others commit
+        meanwhile. It may be asked again for that."""
+        keep_pair(storage, 0)
+        is_written = threading.Event()
+
+        def question(reader: SessionReader) -> list[int]:
+            left = reader.latest_kwargs(["left"])["left"]["n"]
+            if not is_written.is_set():
+                elsewhere(lambda: keep_pair(storage, 1))
+                is_written.set()
+            right = reader.latest_kwargs(["right"])["right"]["n"]
+            return [left, right, *(each.metadata["n"] for each in reader.instances())]
+
+        assert storage.look(SESSION, question) in ([0, 0, 0], [1, 1, 1])
+
+    @pytest.mark.parametrize("is_known", [True, False])
+    def test_s87_foreseen(self, storage: Storage, is_known: bool) -> None:
+        """S87: what was foreseen, or not, a transaction sees the session as it is, and its own
+        writes, by every look-up; a session that is new, too."""
+        if is_known:
+            keep(storage, EVERY_FIELD, replace(EVERY_FIELD, number=3, waits_for=frozenset("ab")))
+            with storage.transaction(SESSION, MANAGER) as unit:
+                unit.remember_trigger("c", {"n": 3}, at=0.0)
+                unit.record_outcome("before", {"n": 3})
+        before = {**read_session(storage, all_seen), "manager_name": MANAGER}
+        foreseen = Foreseen(
+            instances=(("t_task", 7), ("t_task", 8), ("nosuch", 0)),
+            triggers=ASKED,
+            tasks=("t_task", "nosuch"),
+            latest=ASKED,
+            events=("event", "before"),
+        )
+        with storage.foreseeing(SESSION, MANAGER, lambda _: foreseen) as unit:
+            assert all_seen(unit) == before
+            assert unit.instance("t_task", 7) == (EVERY_FIELD if is_known else None)
+            assert unit.outcome("before") == ({"n": 3} if is_known else None)
+            assert unit.next_number("nosuch") == 0
+            unit.configure(CONFIGURATION)
+            write_everything(unit)
+            assert unit.instance("t_task", 7) == EVERY_FIELD
+            unit.save(replace(EVERY_FIELD, waits_for=frozenset("ac")))
+            unit.save(replace(EVERY_FIELD, number=LAST_NUMBER, waits_for=frozenset("c")))
+            unit.remember_trigger("a", {"n": 2}, at=1.0)
+            after = all_seen(unit)
+            found = unit.instance("t_task", 7)
+        assert read_session(storage, all_seen) == after
+        assert found == replace(EVERY_FIELD, waits_for=frozenset("ac"))
+        assert after["latest_kwargs"]["a"] == {"n": 2}
+        assert after["next_number"] == LAST_NUMBER + 1
+
+    def test_s88_foreseen_reads_are_copies(self, storage: Storage) -> None:
+        """S88: to change what was read, though it was foreseen, changes nothing."""
+        keep(storage, EVERY_FIELD)
+        foreseen = Foreseen(instances=(("t_task", 7),), triggers=("b",))
+        with storage.foreseeing(SESSION, MANAGER, lambda _: foreseen) as unit:
+            looks: list[Callable[[], TaskInstance | None]] = [
+                lambda: unit.instance("t_task", 7),
+                lambda: unit.waiting_for("b")[0],
+            ]
+            for look in looks:
+                found = look()
+                assert found is not None
+                found.trigger_kwargs["a"]["tags"].append("spoilt")
+                assert look() == EVERY_FIELD
+
+
+LAST_NUMBER = 12
+"""Of an instance that is made among others."""
+
+SINGLE_LOOKS: tuple[Callable[[SessionReader], object], ...] = (
+    lambda reader: reader.manager_name(),
+    lambda reader: reader.closing(),
+    lambda reader: reader.configuration(),
+    lambda reader: reader.instance("t_task", 7),
+    lambda reader: reader.instances(),
+    lambda reader: reader.instances(task_name="t_task", statuses=[Status.RUNNING]),
+    lambda reader: reader.waiting_for("b"),
+    lambda reader: reader.next_number("t_task"),
+    lambda reader: reader.latest_kwargs(ASKED),
+    lambda reader: reader.firing_count("a"),
+    lambda reader: reader.firings("a", 1),
+    lambda reader: sorted(reader.fired_triggers()),
+    lambda reader: reader.last_fired_at(),
+    lambda reader: reader.outcome("event"),
+    lambda reader: reader.is_active(),
+)

@@ -12,12 +12,16 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from triggers_core.engine.dispatch import dispatch
+from triggers_core.engine.foresight import foresee
 from triggers_core.engine.session import Session
 from triggers_core.engine.work import Work
 from triggers_core.errors import DispatchError, StorageError, TransientStorageError
+from triggers_core.rules.config import Configuration
 from triggers_core.rules.instance import ACTIVE, Status, TaskInstance, split_instance_name
+from triggers_core.storage.base import Foreseen
 
 Applied = TypeVar("Applied")
+Foresee = Callable[[Configuration], Foreseen]
 
 RETRY_PAUSES_SECONDS = (0.0, 0.1, 0.3)
 """Before each further try of a change that the store undid."""
@@ -28,18 +32,21 @@ DISPATCH_RETRY_SECONDS = 10.0
 _logger = logging.getLogger(__name__)
 
 
-def change(session: Session, apply: Callable[[Work], Applied]) -> Applied:
+def change(
+    session: Session, apply: Callable[[Work], Applied], *, foresee: Foresee = foresee
+) -> Applied:
     """Change the session in one transaction; once it is committed, tell and dispatch.
 
     Args:
         apply: makes the change, and nothing else: it is called once more, for a transaction of
             its own, where the store undid the one before. What it returns is returned.
+        foresee: what it will ask, for the configuration that the session probably has.
 
     Raises:
         DispatchError: the change is committed, but a runner did not accept an instance.
         StorageError: nothing was changed.
     """
-    work, applied, settled = _committed(session, apply)
+    work, applied, settled = _committed(session, apply, foresee)
     if session.plugins.is_observed:
         _tell(session, work, settled)
     try:
@@ -53,20 +60,24 @@ def change(session: Session, apply: Callable[[Work], Applied]) -> Applied:
     return applied
 
 
-def _committed(session: Session, apply: Callable[[Work], Applied]) -> tuple[Work, Applied, bool]:
+def _committed(
+    session: Session, apply: Callable[[Work], Applied], foresee: Foresee
+) -> tuple[Work, Applied, bool]:
     """Return the work, what ``apply`` returned, and whether the session has come to rest by it."""
     for pause in RETRY_PAUSES_SECONDS:
         try:
-            return _tried(session, apply)
+            return _tried(session, apply, foresee)
         except TransientStorageError as error:
             _logger.warning("session %r: trying again: %s", session.session_uid, error)
             time.sleep(pause)
-    return _tried(session, apply)
+    return _tried(session, apply, foresee)
 
 
-def _tried(session: Session, apply: Callable[[Work], Applied]) -> tuple[Work, Applied, bool]:
+def _tried(
+    session: Session, apply: Callable[[Work], Applied], foresee: Foresee
+) -> tuple[Work, Applied, bool]:
     settled = False
-    with session.storage.transaction(session.session_uid, session.name) as unit:
+    with session.storage.foreseeing(session.session_uid, session.name, foresee) as unit:
         work = Work(session, unit)
         applied = apply(work)
         work.remember_triggers()

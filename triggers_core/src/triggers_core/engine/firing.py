@@ -9,6 +9,7 @@ from typing import Any
 
 from triggers_core.engine.change import change
 from triggers_core.engine.effects import CheckedFiring, fire_each
+from triggers_core.engine.foresight import foresee
 from triggers_core.engine.notices import tell_of_unawaited
 from triggers_core.engine.outcome import FireOutcome
 from triggers_core.engine.session import Session
@@ -30,7 +31,12 @@ def fire_all(session: Session, firings: Iterable[Firing]) -> list[FireOutcome]:
     if not isinstance(firings, Iterable):
         raise InvalidKwargs(f"expected firings to iterate over, not {shown(firings)}")
     checked = [_checked(*_as_firing(firing)) for firing in firings]
-    outcomes, configuration = change(session, partial(fire_each, firings=checked))
+    ahead = partial(
+        foresee,
+        triggers=[name for name, _, _ in checked],
+        events=[event_id for _, _, event_id in checked],
+    )
+    outcomes, configuration = change(session, partial(fire_each, firings=checked), foresee=ahead)
     tell_of_unawaited(session.session_uid, configuration, outcomes)
     return outcomes
 

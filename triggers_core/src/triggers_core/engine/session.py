@@ -63,8 +63,8 @@ class Session:
 
     def instance(self, name: str) -> TaskInstance:
         """Return one instance (``"t_task#0"``) as it stands. Raises InstanceNotFound."""
-        with self.storage.read(self.session_uid) as reader:
-            found = reader.instance(*split_instance_name(name))
+        key = split_instance_name(name)
+        found = self.storage.look(self.session_uid, lambda reader: reader.instance(*key))
         if found is None:
             raise InstanceNotFound(f"session {self.session_uid!r} has no instance {name!r}")
         return found
@@ -83,8 +83,10 @@ class Session:
         """
         if task_name is not None:
             check_name(task_name, "task")
-        with self.storage.read(self.session_uid) as reader:
-            return reader.instances(task_name=task_name, statuses=statuses)
+        return self.storage.look(
+            self.session_uid,
+            lambda reader: reader.instances(task_name=task_name, statuses=statuses),
+        )
 
     def open_instances(self) -> list[TaskInstance]:
         """Return the instances that are not over: they wait (``waits_for`` says for what), are
@@ -97,13 +99,11 @@ class Session:
 
     def closing(self) -> Closing | None:
         """Return how the session was cancelled or closed; None where it goes on."""
-        with self.storage.read(self.session_uid) as reader:
-            return reader.closing()
+        return self.storage.look(self.session_uid, lambda reader: reader.closing())
 
     def configuration(self) -> Configuration:
         """Return the session's present configuration."""
-        with self.storage.read(self.session_uid) as reader:
-            return reader.configuration()
+        return self.storage.look(self.session_uid, lambda reader: reader.configuration())
 
     def task_config(self, instance: TaskInstance) -> TaskConfig:
         """Return the configuration that an instance lives by."""

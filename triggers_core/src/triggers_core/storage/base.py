@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeVar
 
 from triggers_core.errors import StorageError
 from triggers_core.rules.closing import Closing
@@ -20,6 +20,8 @@ from triggers_core.rules.config import Configuration, TaskConfig
 from triggers_core.rules.instance import Status, TaskInstance
 from triggers_core.rules.names import check_name
 from triggers_core.storage.row import UNREADABLE, damaged, decode_instance, text_of
+
+Answer = TypeVar("Answer")
 
 DEFAULT_ALIAS = "default"
 SCHEMA_VERSION = 2
@@ -176,6 +178,43 @@ class LostInstance:
         return decode_instance(self.session_uid, self.row)
 
 
+@dataclass(frozen=True)
+class Foreseen:
+    """What a change is going to ask of a session, as far as that is known beforehand. It may ask
+    less, and more.
+
+    Attributes:
+        instances: task name and number of each that it looks at.
+        triggers: whose waiting instances it looks for.
+        tasks: whose next number it asks for.
+        latest: triggers whose latest kwargs it asks for.
+        events: whose outcome it asks for.
+    """
+
+    instances: tuple[tuple[str, int], ...] = ()
+    triggers: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    latest: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class HeldLease:
+    """A running instance whose worker is alive.
+
+    Attributes:
+        manager_name, session_uid: of its session.
+        task_name, number: its own.
+        seconds: for how long from now it is to be taken for alive.
+    """
+
+    manager_name: str
+    session_uid: str
+    task_name: str
+    number: int
+    seconds: float
+
+
 class Storage(ABC):
     """Keeps sessions. One object serves all threads of a process, and survives a fork, unless
     the thread that forks is in a transaction.
@@ -210,9 +249,32 @@ class Storage(ABC):
             TransientStorageError: it undid this transaction, and may make another.
         """
 
+    def foreseeing(
+        self,
+        session_uid: str,
+        manager_name: str,
+        foresee: Callable[[Configuration], Foreseen],
+    ) -> AbstractContextManager[UnitOfWork]:
+        """Open the session as :meth:`transaction` does, which this is where it is not overridden.
+
+        A storage that is a network away reads what is foreseen in the round trip that opens the
+        session. It calls ``foresee`` with the configuration that the session probably has; another
+        one costs round trips, not correctness.
+        """
+        return self.transaction(session_uid, manager_name)
+
     @abstractmethod
     def read(self, session_uid: str) -> AbstractContextManager[SessionReader]:
         """Look at one session, as it is now; waits for no writer, and no writer waits for it."""
+
+    def look(self, session_uid: str, question: Callable[[SessionReader], Answer]) -> Answer:
+        """Return what the question returns of the session, which it sees as in :meth:`read`.
+
+        The question only looks, as it may be asked again. A storage that is a network away answers
+        one that needs a single look-up in one round trip.
+        """
+        with self.read(session_uid) as reader:
+            return question(reader)
 
     @abstractmethod
     def take_lost(self, *, limit: int, hold_until: float) -> list[LostInstance]:
@@ -222,6 +284,26 @@ class Storage(ABC):
         at once or after, nobody else is given them before that time. An index finds them: the
         cost does not grow with what the store holds.
         """
+
+    def renew_leases(self, leases: Collection[HeldLease]) -> None:
+        """Set the ``recover_at`` of each of the instances that is still running.
+
+        One that cannot be renewed keeps no other back. A storage that many machines share does it
+        in one statement, and waits for nobody who has a session open: it may not be taken for lost
+        because somebody else is slow. Nothing else of the instance changes, so that this is
+        correct beside a transaction on the session.
+
+        Raises:
+            StorageError: some could not be renewed; the first of the reasons.
+        """
+        errors = []
+        for lease in leases:
+            try:
+                _renew(self, lease)
+            except StorageError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     @abstractmethod
     def sessions(self) -> Iterator[tuple[str, str]]:
@@ -271,6 +353,13 @@ class Storage(ABC):
     def now(self) -> float:
         """Return the time by this storage's clock, in seconds since the epoch, UTC."""
         return time.time()
+
+
+def _renew(storage: Storage, lease: HeldLease) -> None:
+    with storage.transaction(lease.session_uid, lease.manager_name) as unit:
+        current = unit.instance(lease.task_name, lease.number)
+        if current is not None and current.status is Status.RUNNING:
+            unit.save(replace(current, recover_at=storage.now() + lease.seconds))
 
 
 def _kept(body: str | None) -> str:

@@ -91,7 +91,7 @@ class SqlReader(SessionReader):
         return self._instances(self._look_ups.waiting, trigger_name)
 
     def next_number(self, task_name: str) -> int:
-        last = self._first(self._look_ups.last_number, task_name)
+        last = self._last_number(task_name)
         return 0 if last is None else decode_number(last, f"task {task_name!r}") + 1
 
     def latest_kwargs(self, trigger_names: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -116,11 +116,18 @@ class SqlReader(SessionReader):
         return decode_moment(moment, f"session {self._uid!r}, its last trigger")
 
     def outcome(self, event_id: str) -> dict[str, Any] | None:
-        text = self._first(self._look_ups.outcome, event_id)
-        return None if text is None else decode_object(text, f"event {event_id!r}")
+        return self._decoded_outcome(self._first(self._look_ups.outcome, event_id), event_id)
 
     def is_active(self) -> bool:
         return self._first(self._look_ups.active) is not None
+
+    def _last_number(self, task_name: str) -> Any:
+        """Return the highest number of a task's instances as it is kept, None while it has none."""
+        return self._first(self._look_ups.last_number, task_name)
+
+    @staticmethod
+    def _decoded_outcome(text: Any, event_id: str) -> dict[str, Any] | None:
+        return None if text is None else decode_object(text, f"event {event_id!r}")
 
     @abstractmethod
     def _latest(self, trigger_names: Iterable[str]) -> Iterable[tuple[str, Any]]:

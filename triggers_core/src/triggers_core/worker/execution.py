@@ -8,11 +8,13 @@ import time
 import traceback
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from triggers_core.engine.change import change
 from triggers_core.engine.effects import fail, fire, skip
+from triggers_core.engine.foresight import foresee
 from triggers_core.engine.work import Work
 from triggers_core.errors import InvalidKwargs
 from triggers_core.manager import TriggerManager
@@ -162,7 +164,8 @@ def _claim(
         )
         return running, received
 
-    current, received = change(manager, claim)
+    ahead = partial(foresee, instances=[_key(dispatched)])
+    current, received = change(manager, claim, foresee=ahead)
     if received is not None:
         return TaskContext(manager, current, received.kwargs, received.firings)
     _logger.info(
@@ -277,7 +280,9 @@ def _end(
             current = current.with_metadata(logs=context.logger.kept)
         return end(work, current), True
 
-    current, is_ended = change(manager, end_if_it_runs)
+    # An end that has no cascade asks a little too much.
+    ahead = partial(foresee, instances=[_key(running)], triggers=[running.task_name])
+    current, is_ended = change(manager, end_if_it_runs, foresee=ahead)
     if is_ended:
         return current
     _logger.warning(
@@ -288,6 +293,10 @@ def _end(
         current.status,
     )
     return None
+
+
+def _key(instance: TaskInstance) -> tuple[str, int]:
+    return instance.task_name, instance.number
 
 
 def _described(error: BaseException) -> dict[str, str]:

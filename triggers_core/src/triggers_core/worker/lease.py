@@ -1,4 +1,5 @@
-"""A worker's sign of life: while a task runs, its instance's lease is renewed (rule X6).
+"""A worker's sign of life: while a task runs, its instance's lease is renewed (rule X6), together
+with the others of its process that are kept in the same storage.
 
 The lease is lost with the worker, and nothing else has to be done for that.
 """
@@ -10,14 +11,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 
 from triggers_core.engine.session import Session
 from triggers_core.forks import call_at_fork
-from triggers_core.rules.instance import Status, TaskInstance
+from triggers_core.rules.instance import TaskInstance
+from triggers_core.storage.base import HeldLease, Storage
 
 RENEWALS_PER_LEASE = 3
+TRIES_PER_RENEWAL = 4
+"""How often one that fails is tried before the next would be due."""
 
 _logger = logging.getLogger(__name__)
 
@@ -31,6 +35,17 @@ class _Lease:
     @property
     def interval(self) -> float:
         return self.session.lease_duration / RENEWALS_PER_LEASE
+
+    @property
+    def held(self) -> HeldLease:
+        session, instance = self.session, self.instance
+        return HeldLease(
+            session.name,
+            session.session_uid,
+            instance.task_name,
+            instance.number,
+            session.lease_duration,
+        )
 
 
 class LeaseKeeper:
@@ -92,34 +107,43 @@ class LeaseKeeper:
 
     def _renew_for_ever(self) -> None:
         while True:
-            lease = self._next_due()
+            leases = self._next_due()
             try:
-                _renew(lease)
+                _renew(leases)
             except Exception:
-                _logger.exception("the lease of %s could not be renewed", lease.instance.name)
-            del lease  # an idle keeper keeps no storage alive
+                names = ", ".join(lease.instance.name for lease in leases)
+                _logger.exception("the lease of %s could not be renewed", names)
+                self._try_again_soon(leases)
+            del leases  # an idle keeper keeps no storage alive
 
-    def _next_due(self) -> _Lease:
-        """Return a lease when it is to be renewed."""
+    def _next_due(self) -> list[_Lease]:
+        """Return a lease when it is to be renewed, and with it all others in the same storage."""
         with self._changed:
             while True:
                 lease = min(self._leases, key=lambda held: held.renew_at, default=None)
-                seconds = None if lease is None else lease.renew_at - time.monotonic()
-                if lease is not None and seconds is not None and seconds <= 0:
-                    lease.renew_at = time.monotonic() + lease.interval
-                    return lease
+                now = time.monotonic()
+                if lease is not None and lease.renew_at <= now:
+                    return self._together(lease.session.storage, now)
                 self._wakes_at = inf if lease is None else lease.renew_at
+                seconds = None if lease is None else lease.renew_at - now
                 del lease  # it may end while this waits, and is then not to be kept
                 self._changed.wait(seconds)
 
+    def _together(self, storage: Storage, now: float) -> list[_Lease]:
+        leases = [lease for lease in self._leases if lease.session.storage is storage]
+        for lease in leases:
+            lease.renew_at = now + lease.interval
+        return leases
 
-def _renew(lease: _Lease) -> None:
-    session, held = lease.session, lease.instance
-    storage = session.storage
-    with storage.transaction(session.session_uid, session.name) as unit:
-        current = unit.instance(held.task_name, held.number)
-        if current is not None and current.status is Status.RUNNING:
-            unit.save(replace(current, recover_at=storage.now() + session.lease_duration))
+    def _try_again_soon(self, leases: list[_Lease]) -> None:
+        now = time.monotonic()
+        with self._changed:
+            for lease in leases:
+                lease.renew_at = min(lease.renew_at, now + lease.interval / TRIES_PER_RENEWAL)
+
+
+def _renew(leases: list[_Lease]) -> None:
+    leases[0].session.storage.renew_leases([lease.held for lease in leases])
 
 
 KEEPER = LeaseKeeper()
