@@ -17,6 +17,8 @@ from triggers_conformance.runner import RunnerConformance
 from triggers_conformance.waiting import Patience
 from triggers_core import BaseTaskRunner, execute
 
+logger = logging.getLogger(__name__)
+
 FIRST = ("G1", "G2", "G3", "G4", "G5", "N1", "N2", "N3", "N5", "R1", "R2", "R30")
 
 
@@ -43,7 +45,7 @@ class Pool(BaseTaskRunner):
         try:
             execute(manager, task_instance, resolve=self.resolve)
         except BaseException:
-            logging.exception("it was not executed to its end")
+            logger.exception("it was not executed to its end")
 
 
 def report_on(folder, runner_class, *numbers, timeout=1.0, **harness):

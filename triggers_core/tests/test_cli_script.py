@@ -138,11 +138,15 @@ class TestScript:
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
     @pytest.mark.parametrize("how", [[], ["--json"]])
-    def test_output_that_cannot_be_written_is_one_line(self, start, how):
+    @pytest.mark.parametrize("unbuffered", ["", "1"])
+    def test_output_that_cannot_be_written_is_one_line(self, start, how, unbuffered):
+        surroundings = {
+            "TRIGGERS_STORAGE": "sqlite:///shop.db",
+            "COLUMNS": "200",
+            "PYTHONUNBUFFERED": unbuffered,
+        }
         with open("/dev/full", "w") as full:
-            process = start(
-                "sessions", *how, stdout=full, TRIGGERS_STORAGE="sqlite:///shop.db", COLUMNS="200"
-            )
+            process = start("sessions", *how, stdout=full, **surroundings)
             _, stderr = process.communicate(timeout=DEADLINE_SECONDS)
 
         assert (process.returncode, stderr) == (1, "error: [Errno 28] No space left on device\n")

@@ -24,11 +24,13 @@ FILL_SECONDS = 60.0
 
 
 class Gate:
-    """Keeps a task running until the body is left, or ``extra`` seconds longer than the timeout."""
+    """Keeps a task running until the body is left, or ``extra`` seconds longer than the timeout:
+    unless given, as long again, so that whoever waits for the task gives up first."""
 
-    def __init__(self, bench: Bench, session: Session, extra: float = 0.0) -> None:
+    def __init__(self, bench: Bench, session: Session, extra: float | None = None) -> None:
         self._path = session.folder / "gate"
-        self.kwargs = {"gate": str(self._path), "timeout": bench.timeout + extra}
+        timeout = bench.timeout + (bench.timeout if extra is None else extra)
+        self.kwargs = {"gate": str(self._path), "timeout": timeout}
 
     def __enter__(self) -> Gate:
         return self

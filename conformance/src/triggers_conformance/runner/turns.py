@@ -10,9 +10,9 @@ from triggers_conformance.runner.steps import check_each_ran_once, each_go, work
 
 ROUNDS = 8
 """How often what is accepted anew may go before what waits; none of it has to."""
-TURN_SECONDS = (0.05, 0.2)
+TURN_SECONDS = (0.05, 0.2, 1.0)
 """How long each round but the first takes while others wait. A machine too busy for the first is
-given the second."""
+given the next."""
 LATER_SESSIONS = 8
 LATER_TASKS = 8
 """In each of those sessions: as many tasks in all as keep every worker busy."""

@@ -26,7 +26,19 @@ def main() -> None:
     sys.path.append(os.getcwd())
     plugins = Plugins(skip_broken=True)
     use_by_default(plugins)  # what the application's modules register with, too
-    commands.build(plugins)()
+    try:
+        commands.build(plugins)()
+    finally:
+        _drop_what_cannot_be_written()
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Keep the interpreter from trying once more, at its end, what a command has failed to write
+    and has told of."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _check_decoded(arguments: list[str]) -> None:
