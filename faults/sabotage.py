@@ -93,16 +93,18 @@ def leases_not_renewed() -> None:
 
 def each_row_committed() -> None:
     _commit_each_row(SqliteWork)
+    from triggers_postgres.server import Connection  # noqa: PLC0415 - needs its driver
     from triggers_postgres.session import PostgresWork  # noqa: PLC0415 - needs its driver
 
-    _commit_each_row(PostgresWork)
+    _commit_each_row(PostgresWork, send=Connection.send)
 
 
-def _commit_each_row(work: Any) -> None:
+def _commit_each_row(work: Any, send: Callable[[Any], None] = lambda _: None) -> None:
     save = work.save
 
     def save_and_commit(self: Any, instance: Any) -> None:
         save(self, instance)
+        send(self._connection)
         self._connection.execute("COMMIT")
         self._connection.execute("BEGIN")
 

@@ -99,7 +99,7 @@ class Faults:
             os.kill(os.getpid(), signal.SIGKILL)
 
     @contextmanager
-    def around_transaction(self, transaction: Any, *session: str) -> Iterator[Any]:
+    def around_transaction(self, transaction: Any, *session: Any) -> Iterator[Any]:
         if self._strikes(kinds.CLOCKS):
             self._set_clock(self._random.choice(SKEWS_SECONDS))
         with transaction(*session) as unit:
@@ -137,6 +137,12 @@ class Faults:
         return strikes
 
 
+def ways_to_open(storage: Storage) -> tuple[str, ...]:
+    """Return the methods that open a session to change it."""
+    is_own = type(storage).foreseeing is not Storage.foreseeing  # else it is the other once more
+    return ("transaction", "foreseeing") if is_own else ("transaction",)
+
+
 def set_up() -> Storage:
     """Make a process of the campaign ready; return the storage under test."""
     for protection in SETTINGS.without:
@@ -155,8 +161,8 @@ def set_up() -> Storage:
 
         plugins.use_runner(CeleryTaskRunner(app))
     storage = plugins.open_storage(SETTINGS.storage_url)
-    transaction = partial(faults.around_transaction, storage.transaction)
-    storage.transaction = transaction  # type: ignore[method-assign]
+    for way in ways_to_open(storage):
+        setattr(storage, way, partial(faults.around_transaction, getattr(storage, way)))
     plugins.add_storage(storage)
     return storage
 

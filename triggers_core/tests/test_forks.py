@@ -105,7 +105,7 @@ for _ in range({CHILDREN}):
         finally:
             os._exit(code)
     ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-print(ends.count(0), "of", len(ends))
+print(ends.count(0), "of", len(ends), flush=True)
 os._exit(0)
 """
 

@@ -130,4 +130,4 @@ def test_a_fire_asks_nothing_more_for_it(case, monkeypatch):
     monkeypatch.setattr(psycopg.Cursor, "execute", told)
     case.fire("accepted")
     texts = [each if isinstance(each, str) else each.decode() for each in statements]
-    assert sum('"sessions"' in text for text in texts) == 1
+    assert sum("closed" in text for text in texts) == 1
