@@ -14,8 +14,10 @@ from triggers_core.engine.notices import tell_of_unawaited
 from triggers_core.engine.outcome import FireOutcome
 from triggers_core.engine.session import Session
 from triggers_core.errors import InvalidKwargs
+from triggers_core.rules.config import Configuration
 from triggers_core.rules.kwargs import encode_kwargs, from_json
 from triggers_core.rules.names import check_name, shown
+from triggers_core.storage.base import Foreseen
 
 Firing = (
     tuple[str]
@@ -31,11 +33,11 @@ def fire_all(session: Session, firings: Iterable[Firing]) -> list[FireOutcome]:
     if not isinstance(firings, Iterable):
         raise InvalidKwargs(f"expected firings to iterate over, not {shown(firings)}")
     checked = [_checked(*_as_firing(firing)) for firing in firings]
-    ahead = partial(
-        foresee,
-        triggers=[name for name, _, _ in checked],
-        events=[event_id for _, _, event_id in checked],
-    )
+
+    def ahead(configuration: Configuration) -> Foreseen:
+        names, _, events = zip(*checked, strict=True) if checked else ((), (), ())
+        return foresee(configuration, triggers=names, events=events)
+
     outcomes, configuration = change(session, partial(fire_each, firings=checked), foresee=ahead)
     tell_of_unawaited(session.session_uid, configuration, outcomes)
     return outcomes

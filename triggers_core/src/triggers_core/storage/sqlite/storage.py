@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from typing import TypeVar
 
 from triggers_core.errors import DamagedStore, InvalidStorage, StorageError
 from triggers_core.forks import call_at_fork
@@ -34,6 +35,8 @@ FROM instances WHERE recover_at <= ? ORDER BY recover_at LIMIT ?
 _NOT_TEXT = "Could not decode to UTF-8"
 _OF_THE_DISK = ("database or disk is full", "disk I/O error")
 """What SQLite and sqlite3 say; before Python 3.11 an error has no code."""
+
+Begun = TypeVar("Begun")
 
 _BEFORE_THE_FIRST = -1
 _OLDEST_SQLITE = (3, 24)  # the first with ON CONFLICT DO UPDATE
@@ -105,12 +108,15 @@ class SqliteStorage(Storage):
             )
         return cls(path, alias=alias)
 
-    @contextmanager
-    def transaction(self, session_uid: str, manager_name: str) -> Iterator[SqliteWork]:
-        with self._writing() as connection:
+    def transaction(
+        self, session_uid: str, manager_name: str
+    ) -> AbstractContextManager[SqliteWork]:
+        def open_session(connection: Connection) -> SqliteWork:
             work = SqliteWork(self, connection, session_uid)
             work.open_session(manager_name)
-            yield work
+            return work
+
+        return self._writing(open_session)
 
     @contextmanager
     def read(self, session_uid: str) -> Iterator[SqliteReader]:
@@ -124,7 +130,7 @@ class SqliteStorage(Storage):
                 roll_back(connection)
 
     def take_lost(self, *, limit: int, hold_until: float) -> list[LostInstance]:
-        with self._writing() as connection:
+        with self._writing(lambda connection: connection) as connection:
             rows = connection.execute(_SELECT_LOST, (hold_until, self.now(), limit)).fetchall()
             connection.executemany(
                 "UPDATE instances SET recover_at = ? WHERE id = ?",
@@ -182,7 +188,8 @@ class SqliteStorage(Storage):
         return body
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self, begin: Callable[[Connection], Begun]) -> Iterator[Begun]:
+        """Give what ``begin`` returns, which is called in a transaction that may write; commit."""
         self._close_unless_it_may_write()
         with self._write_lock, self._connection() as connection:
             if connection.in_transaction:
@@ -191,7 +198,7 @@ class SqliteStorage(Storage):
                 raise sqlite3.OperationalError(MAY_ONLY_READ)
             try:
                 when_unlocked(lambda: connection.execute("BEGIN IMMEDIATE"))
-                yield connection
+                yield begin(connection)
                 connection.execute("COMMIT")
             except BaseException:
                 roll_back(connection)
