@@ -47,22 +47,19 @@ def fire(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> Fi
     """
     if work.closing is not None:
         return _recorded(work, trigger_name, trigger_kwargs)
-    waiting = work.unit.waiting_for(trigger_name)
-    configs = [work.task_config(each) for each in waiting]
-    configuration = work.unit.configuration()
-    conditional = [
-        config
-        for config in (*configs, *configuration.tasks_with(trigger_name))
-        if not config.is_plain
-    ]
+    waiting = [(each, work.task_config(each)) for each in work.unit.waiting_for(trigger_name)]
+    tasks = work.unit.configuration().tasks_with(trigger_name)
+    conditional = [config for _, config in waiting if not config.is_plain]
+    conditional += [config for config in tasks if not config.is_plain]
     is_logged = bool(conditional) and _logs(work, trigger_name, trigger_kwargs, conditional)
     taken = [
         work.save(join.take(each, config, trigger_name, trigger_kwargs, at=work.at), each.status)
-        for each, config in zip(waiting, configs, strict=True)
+        for each, config in waiting
     ]
     took = {instance.task_name for instance in taken}
     created = [
-        work.save(instance, None) for instance in _made(work, trigger_name, trigger_kwargs, took)
+        work.save(instance, None)
+        for instance in _made(work, tasks, trigger_name, trigger_kwargs, took)
     ]
     touched = [*taken, *created]
     outcome = FireOutcome(
@@ -71,7 +68,7 @@ def fire(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> Fi
         taken=_names(taken),
         scheduled=_names(touched, Status.SCHEDULED),
         abandoned=_names(touched, Status.ABANDONED),
-        is_awaited=bool(touched or configuration.tasks_with(trigger_name)),
+        is_awaited=bool(touched or tasks),
     )
     work.record(trigger_name, trigger_kwargs, outcome, is_logged=is_logged)
     return outcome
@@ -200,20 +197,22 @@ def _logs(
 
 
 def _made(
-    work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any], tasks_that_took: set[str]
+    work: Work,
+    tasks: Iterable[TaskConfig],
+    trigger_name: str,
+    trigger_kwargs: Mapping[str, Any],
+    tasks_that_took: set[str],
 ) -> Iterator[TaskInstance]:
-    """Yield the instances that the trigger makes (F2, F3)."""
-    configuration = work.unit.configuration()
-    for config in configuration.tasks_with(trigger_name):
+    """Yield the instances that the trigger makes (F2, F3), of those of the tasks that name it."""
+    for config in tasks:
         if config.name in tasks_that_took:
             continue
         number = work.next_number(config.name)
         if join.makes_instance(config, trigger_name, exists=number > 0):
             before = earlier(work, config, config.triggers - {trigger_name})
             taken = conditions.Taken({**before.kwargs, trigger_name: trigger_kwargs}, before.counts)
-            yield join.make(
-                work.session_uid, config, configuration.digest, number, taken, at=work.at
-            )
+            digest = work.unit.configuration().digest
+            yield join.make(work.session_uid, config, digest, number, taken, at=work.at)
 
 
 def _names(instances: list[TaskInstance], status: Status | None = None) -> tuple[str, ...]:
