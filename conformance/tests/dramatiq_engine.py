@@ -6,7 +6,7 @@ import uuid
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
-from engines import execute_reference
+from engines import execute_reference, worker_plugins
 
 from triggers_core import BaseTaskRunner, Reference
 
@@ -18,7 +18,7 @@ broker = RedisBroker(url=REDIS_URL, namespace=NAMESPACE)
 
 @dramatiq.actor(broker=broker, max_retries=0)
 def execute_message(message):
-    execute_reference(message, DramatiqRunner())
+    execute_reference(message, worker_plugins(DramatiqRunner))
 
 
 class DramatiqRunner(BaseTaskRunner):

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import threading
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 
 from triggers_core import BaseTaskRunner, Plugins, Reference, execute
 
@@ -21,17 +21,22 @@ def execute_and_log(manager, task_instance, resolve):
         logger.exception("%s could not be executed to its end", task_instance.name)
 
 
-def execute_reference(message, runner):
-    """Execute what a message to another process refers to, if it is still there."""
+@cache
+def worker_plugins(runner_class, *arguments):
+    """Return the plugins of a worker process, which keep its stores open."""
     plugins = Plugins()
-    plugins.use_runner(runner)
+    plugins.use_runner(runner_class(*arguments))
+    return plugins
+
+
+def execute_reference(message, plugins):
+    """Execute what a message to another process refers to, if it is still there."""
     try:
         manager, task_instance = Reference.from_dict(message).open(plugins)
     except Exception:
         logger.exception("%s cannot be opened", message)
         return
-    execute_and_log(manager, task_instance, runner.resolve)
-    manager.storage.close()
+    execute_and_log(manager, task_instance, None)
 
 
 class InlineRunner(BaseTaskRunner):
@@ -150,6 +155,6 @@ class ProcessRunner(BaseTaskRunner):
 
 
 def _work(references):
-    runner = ProcessRunner(references)
+    plugins = worker_plugins(ProcessRunner, references)
     while (message := references.get()) is not None:
-        execute_reference(message, runner)
+        execute_reference(message, plugins)

@@ -4,7 +4,7 @@ and worker processes inherit the name."""
 import os
 import tempfile
 
-from engines import execute_reference
+from engines import execute_reference, worker_plugins
 from huey import SqliteHuey
 
 from triggers_core import BaseTaskRunner, Reference
@@ -17,7 +17,7 @@ queue = SqliteHuey(filename=os.environ["HUEY_FILE"], results=False)
 
 @queue.task()
 def execute_message(message):
-    execute_reference(message, HueyRunner())
+    execute_reference(message, worker_plugins(HueyRunner))
 
 
 class HueyRunner(BaseTaskRunner):
