@@ -20,8 +20,13 @@ WARM = 8
 """More sessions than psycopg needs to have prepared everything."""
 
 
+READY_FOR_QUERY, LENGTH_ENDS = b"Z", 5
+"""Of the protocol: a message is a letter, its length in four bytes, and the rest."""
+
+
 class CountingProxy:
-    """Passes everything on, and counts turns."""
+    """Passes everything on, and counts turns: each ends with the server saying that it is ready for
+    another query. How often either sends is by chance."""
 
     def __init__(self, address):
         self.turns = 0
@@ -44,19 +49,28 @@ class CountingProxy:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(self._address)
                 self._sockets += [client, server]
-                spoke = ["server"]
                 for each in (client, server):
                     each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                for pair in ((client, server, "client"), (server, client, "server")):
-                    threading.Thread(target=self._pass, args=(*pair, spoke), daemon=True).start()
+                for way in ((client, server, lambda _: b""), (server, client, self._count)):
+                    threading.Thread(target=self._pass, args=way, daemon=True).start()
 
-    def _pass(self, source, target, who, spoke):
+    def _pass(self, source, target, look):
+        unread = b""
         with suppress(OSError):
             while data := source.recv(65536):
-                with self._counting:
-                    self.turns += who == "client" and spoke[0] == "server"
-                    spoke[0] = who
+                unread = look(unread + data)
                 target.sendall(data)
+
+    def _count(self, messages):
+        """Count among the server's messages; return the beginning of one that is not whole."""
+        while len(messages) > LENGTH_ENDS:
+            end = 1 + int.from_bytes(messages[1:LENGTH_ENDS], "big")
+            if len(messages) < end:
+                break
+            with self._counting:
+                self.turns += messages[:1] == READY_FOR_QUERY
+            messages = messages[end:]
+        return messages
 
 
 class KeepingRunner(BaseTaskRunner):
