@@ -14,7 +14,7 @@ from triggers_core import Status
 WAITING = 40
 COOLDOWN = 0.5
 HOUR = 3600.0
-LONG_COOLDOWNS = (4.0, 16.0)
+LONG_COOLDOWNS = (4.0, 8.0)
 """Seconds. A machine too busy for the first is given the second."""
 
 
