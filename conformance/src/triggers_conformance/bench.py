@@ -134,7 +134,7 @@ class Bench:
         self._broken.append(rule.number)
         if rule.number[0] in "NG" or (rule.number not in FIRST and self._is_alive()):
             return said
-        self._renew()
+        said += self._renew()
         if self._is_alive():
             return f"; after that it ran nothing, and was made anew for the other checks{said}"
         self._cause = rule.number
@@ -158,15 +158,18 @@ class Bench:
         self._patience.learn(time.monotonic() - begin)
         self._lives = True
 
-    def _renew(self) -> None:
-        """Forget the runner and all that it stands on, so that it is made when it is needed."""
+    def _renew(self) -> str:
+        """Forget the runner and all that it stands on, so that it is made when it is needed; return
+        what is to be said of its end, which may be nothing."""
+        said = ""
         try:
             call_within(self.timeout, self._open.close)
         except Exception as error:  # what is dead may not be closed either
-            self._words.add(f"it could not be stopped: {type(error).__name__}: {error}")
+            said = f"\n    | it could not be stopped: {type(error).__name__}: {error}"
         self._open = ExitStack()
         for part in ("environment", "plugins", "storage", "runner", "first_session"):
             self.__dict__.pop(part, None)
+        return said
 
     @cached_property
     def entry_points(self) -> list[Offer]:

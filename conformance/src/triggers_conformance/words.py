@@ -14,7 +14,6 @@ class Words:
     def __init__(self) -> None:
         self._folder: Path | None = None
         self._heard: dict[Path, int] = {}
-        self._added: list[str] = []
 
     def of_files_in(self, folder: Path) -> None:
         """Listen to that folder's from now on."""
@@ -22,17 +21,11 @@ class Words:
 
     def listen(self) -> None:
         """Begin: what was written before is not told."""
-        self._added = []
         self._heard = {path: path.stat().st_size for path in self._files()}
-
-    def add(self, line: str) -> None:
-        """Have this told as well."""
-        self._added.append(line)
 
     def since_listening(self) -> str:
         """Return the last lines since then, to be put after what the runner did; may be empty."""
-        lines = [*self._written(), *self._added][-LINES:]
-        return "".join(f"\n    | {line}" for line in lines)
+        return "".join(f"\n    | {line}" for line in self._written()[-LINES:])
 
     def _written(self) -> list[str]:
         lines: list[str] = []

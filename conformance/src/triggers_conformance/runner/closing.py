@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +14,10 @@ from triggers_conformance.runner.steps import (
     FILL_SECONDS,
     Gate,
     another_runner,
+    check_has_close,
     each_go,
     held_instances,
+    is_named,
     listed,
 )
 from triggers_conformance.waiting import wait_until
@@ -32,7 +33,7 @@ class Closing:
     )
     def test_r57_close_finishes_or_names_what_is_left(self, triggers_bench: Bench) -> None:
         """What was accepted before ``close()`` is finished, or named in the log."""
-        _check_has_close(triggers_bench)
+        check_has_close(triggers_bench)
         for capability in {"volatile", "inline", "remote"} & triggers_bench.capabilities:
             not_offered(f"the runner declares {capability!r}")
         runner = another_runner(triggers_bench)
@@ -48,7 +49,7 @@ class Closing:
             if closing.is_alive():
                 broken(f"did not return from close() within {triggers_bench.timeout:g} s")
             wait_until(lambda: not _lost(session), triggers_bench.timeout)
-        unsaid = [name for name in _lost(session) if not _is_named(name, lines)]
+        unsaid = [name for name in _lost(session) if not is_named(name, "\n".join(lines))]
         if unsaid:
             broken(
                 f"dropped {len(_lost(session))} of {BUSY} instances at close(), and did not name "
@@ -58,7 +59,7 @@ class Closing:
     @rule("R58", mend="keep queue and threads on the object, or count who still uses them")
     def test_r58_close_ends_one_runner_only(self, triggers_bench: Bench) -> None:
         """``close()`` ends no other runner of the class: neither an older nor a newer one."""
-        _check_has_close(triggers_bench)
+        check_has_close(triggers_bench)
         session = triggers_bench.session(each_go("note"))
         session.fire("go")
         session.settle_finished()
@@ -71,18 +72,9 @@ class Closing:
         session.settle_finished()
 
 
-def _check_has_close(bench: Bench) -> None:
-    if not callable(getattr(bench.runner_class, "close", None)):
-        not_offered("the runner has no close()")
-
-
 def _lost(session: Session) -> list[str]:
     ended = {note.instance_name for note in session.notes("ended")}
     return [f"t#{number}" for number in range(BUSY) if f"t#{number}" not in ended]
-
-
-def _is_named(name: str, lines: list[str]) -> bool:
-    return any(re.search(rf"{name}(?!\d)", line) for line in lines)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import uuid
 from collections.abc import Callable
@@ -16,8 +15,10 @@ from triggers_conformance.rules import broken, not_checked, not_offered, rule
 from triggers_conformance.runner.leaving import LEAVING, leaving_process
 from triggers_conformance.runner.steps import (
     another_runner,
+    check_has_close,
     each_go,
     held_instances,
+    is_named,
     listed,
     workers_busy,
 )
@@ -98,7 +99,8 @@ class Lifecycle:
             notes = read_notes(left.read_text(encoding="utf-8"))
             ended = {note.instance_name for note in notes if note.step == "ended"}
             lost = {f"t#{number}" for number in range(LEFT)} - ended
-            unsaid = {name for name in lost if not re.search(rf"{name}(?!\d)", output())}
+            said = output()
+            unsaid = {name for name in lost if not is_named(name, said)}
         if unsaid:
             broken(
                 f"dropped {len(lost)} of {LEFT} instances when the interpreter exited, and did not "
@@ -108,8 +110,7 @@ class Lifecycle:
     @rule("R42", mend="raise in run() once close() was called; or start anew")
     def test_r42_a_closed_runner_runs_or_refuses(self, triggers_bench: Bench) -> None:
         """After ``close()``, ``run`` raises, or what it accepts is executed."""
-        if not callable(getattr(triggers_bench.runner_class, "close", None)):
-            not_offered("the runner has no close()")
+        check_has_close(triggers_bench)
         runner = another_runner(triggers_bench)
         session = triggers_bench.session(each_go("note"))
         first, second = held_instances(session, "go", 2)

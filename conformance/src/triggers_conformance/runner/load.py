@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from triggers_conformance.bench import Bench, Session
 from triggers_conformance.rules import broken, not_checked, not_offered, rule
-from triggers_conformance.runner.steps import BUSY, FILL_SECONDS, Gate, each_go
+from triggers_conformance.runner.steps import BUSY, FILL_SECONDS, Gate, check_not_inline, each_go
 from triggers_conformance.waiting import DeadlinePassed, call_within, wait_until
 from triggers_core import TaskInstance
 
@@ -26,7 +26,7 @@ class Load:
     @rule("R35", mend="queue what no worker is free for; never run a task in run() itself")
     def test_r35_run_returns_while_all_workers_are_busy(self, triggers_bench: Bench) -> None:
         """``run`` returns before the task ends while every worker is busy, too."""
-        _check_not_inline(triggers_bench)
+        check_not_inline(triggers_bench, "nothing waits")
         session = triggers_bench.session(_busy())
         with Gate(triggers_bench, session) as gate:
             session.fire("go", **gate.kwargs)
@@ -37,7 +37,7 @@ class Load:
     @rule("R39", mend="queue without a bound, or raise when the queue is full")
     def test_r39_nothing_is_dropped_when_much_waits(self, triggers_bench: Bench) -> None:
         """However much waits already, what ``run`` accepts is executed."""
-        _check_not_inline(triggers_bench)
+        check_not_inline(triggers_bench, "nothing waits")
         ended = triggers_bench.session(each_go("note"))
         ended.fire("go")
         (duplicate,) = ended.settle_finished().values()
@@ -63,11 +63,6 @@ class Load:
 
 def _busy() -> dict[str, dict[str, object]]:
     return {f"t{number}": {"after": ["go"], "run": "wait_for_gate"} for number in range(BUSY)}
-
-
-def _check_not_inline(bench: Bench) -> None:
-    if "inline" in bench.capabilities:
-        not_offered("the runner declares 'inline': nothing waits")
 
 
 def _seconds_for_all(bench: Bench, ended: Session, duplicate: TaskInstance) -> float:

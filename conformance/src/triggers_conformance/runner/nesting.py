@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from triggers_conformance.bench import Bench
 from triggers_conformance.rules import broken, not_offered, rule
-from triggers_conformance.runner.steps import Gate, each_go
+from triggers_conformance.runner.steps import Gate, check_not_inline, each_go
 from triggers_conformance.waiting import wait_until
 
 LOOK_SECONDS = 0.5
@@ -16,7 +16,7 @@ class Nesting:
     @rule("R48", mend="in run(), do not execute at once because the caller is a worker of yours")
     def test_r48_a_task_does_not_wait_for_what_it_fires(self, triggers_bench: Bench) -> None:
         """``run`` returns before the task ends where a task calls it, too."""
-        _check_not_inline(triggers_bench)
+        check_not_inline(triggers_bench, "a task waits for what it fires")
         session = triggers_bench.session(
             {
                 "t": {"after": ["go"], "run": "fire_more"},
@@ -33,7 +33,7 @@ class Nesting:
     @rule("R49", mend="in run(), hand the work on at once, and not when the caller's task ends")
     def test_r49_what_a_task_fires_starts_while_it_runs(self, triggers_bench: Bench) -> None:
         """What a task fires starts while that task runs, where tasks run side by side."""
-        _check_not_inline(triggers_bench)
+        check_not_inline(triggers_bench, "a task waits for what it fires")
         _check_side_by_side(triggers_bench)
         session = triggers_bench.session(
             {
@@ -45,11 +45,6 @@ class Nesting:
         session.settle()
         if not session.notes("met"):
             broken("did not start what a task had fired while that task ran")
-
-
-def _check_not_inline(bench: Bench) -> None:
-    if "inline" in bench.capabilities:
-        not_offered("the runner declares 'inline': a task waits for what it fires")
 
 
 def _check_side_by_side(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -42,8 +43,7 @@ class Gate:
 @contextmanager
 def workers_busy(bench: Bench, count: int = BUSY) -> Iterator[Session]:
     """Keep every worker busy until the body is left, so that what comes meanwhile waits."""
-    if "inline" in bench.capabilities:
-        not_offered("the runner declares 'inline': nothing waits")
+    check_not_inline(bench, "nothing waits")
     busy = bench.session(
         {f"t{number}": {"after": ["go"], "run": "wait_for_gate"} for number in range(count)}
     )
@@ -114,3 +114,18 @@ def listed(names: Any) -> str:
     if isinstance(names, Mapping):
         return ", ".join(f"{name} {status}" for name, status in sorted(names.items()))
     return ", ".join(sorted(names))
+
+
+def check_not_inline(bench: Bench, because: str) -> None:
+    if "inline" in bench.capabilities:
+        not_offered(f"the runner declares 'inline': {because}")
+
+
+def check_has_close(bench: Bench) -> None:
+    if not callable(getattr(bench.runner_class, "close", None)):
+        not_offered("the runner has no close()")
+
+
+def is_named(instance_name: str, text: str) -> bool:
+    """Return whether the instance is named in the text, and not one whose number begins alike."""
+    return re.search(rf"{instance_name}(?!\d)", text) is not None

@@ -5,15 +5,14 @@ What runs is not stopped: it is told when it asks, and its end is recorded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from triggers_core.engine.change import change
+from triggers_core.engine.effects import names
 from triggers_core.engine.outcome import ClosingOutcome
 from triggers_core.engine.session import Session
 from triggers_core.engine.work import Work
 from triggers_core.errors import InvalidTransition
 from triggers_core.rules.closing import CANCELLED, CLOSED, Closing
-from triggers_core.rules.instance import ACTIVE, NOT_BEGUN, OPEN, Status, TaskInstance
+from triggers_core.rules.instance import ACTIVE, NOT_BEGUN, OPEN, Status
 from triggers_core.rules.remarks import remark
 
 MOST_NAMED = 10
@@ -40,7 +39,7 @@ def close(session: Session, *, reason: str | None, by: str | None) -> ClosingOut
 
 def _end(work: Work, closing: Closing) -> ClosingOutcome:
     still_open = work.unit.instances(statuses=OPEN)
-    running = _names(each for each in still_open if each.status is Status.RUNNING)
+    running = names(still_open, Status.RUNNING)
     if work.closing is not None:
         return ClosingOutcome(work.closing, running=running, is_change=False)
     abandoned = [
@@ -49,7 +48,7 @@ def _end(work: Work, closing: Closing) -> ClosingOutcome:
         if each.status in NOT_BEGUN
     ]
     work.close(closing)
-    return ClosingOutcome(closing, abandoned=_names(abandoned), running=running)
+    return ClosingOutcome(closing, abandoned=names(abandoned), running=running)
 
 
 def _check_at_rest(work: Work) -> None:
@@ -62,7 +61,3 @@ def _check_at_rest(work: Work) -> None:
         f"session {work.session_uid!r} cannot be closed yet: {named}{rest}; wait for them, or "
         "cancel the session"
     )
-
-
-def _names(instances: Iterable[TaskInstance]) -> tuple[str, ...]:
-    return tuple(each.name for each in instances)

@@ -64,10 +64,10 @@ def fire(work: Work, trigger_name: str, trigger_kwargs: Mapping[str, Any]) -> Fi
     touched = [*taken, *created]
     outcome = FireOutcome(
         trigger_name,
-        created=_names(created),
-        taken=_names(taken),
-        scheduled=_names(touched, Status.SCHEDULED),
-        abandoned=_names(touched, Status.ABANDONED),
+        created=names(created),
+        taken=names(taken),
+        scheduled=names(touched, Status.SCHEDULED),
+        abandoned=names(touched, Status.ABANDONED),
         is_awaited=bool(touched or tasks),
     )
     work.record(trigger_name, trigger_kwargs, outcome, is_logged=is_logged)
@@ -215,5 +215,6 @@ def _made(
             yield join.make(work.session_uid, config, digest, number, taken, at=work.at)
 
 
-def _names(instances: list[TaskInstance], status: Status | None = None) -> tuple[str, ...]:
+def names(instances: list[TaskInstance], status: Status | None = None) -> tuple[str, ...]:
+    """Return the instances' names: of all, or of those of a status."""
     return tuple([each.name for each in instances if status is None or each.status is status])
